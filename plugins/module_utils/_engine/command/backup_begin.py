@@ -1,0 +1,205 @@
+# Copyright (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything of a backup before the first byte is copied: base, start in the server, file list, and what needs copying."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import FileMissingError
+from ..format.archive_info import PgHistory
+from ..format.backup_info import BackupInfo
+from ..format.manifest import Manifest, sort_files
+from ..postgres import files as rules
+from ..postgres.lsn import render_lsn
+from ..repo import Repo
+from .backup_copy import CopyFile, CopyJob, CopySetup
+from .backup_plan import Need, choose_prior, delta_reason, merge_prior, plan_portions
+from .backup_scan import ClusterScan
+from .backup_source import Source, Start, next_second
+from .restore_map import target_path
+
+if TYPE_CHECKING:
+    from ..options import Config
+
+log = logging.getLogger("holdfast")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A backup that is ready to copy. start: where recovery starts, None offline or in a dry run."""
+
+    manifest: Manifest
+    needs: list[Need]
+    start: Start | None
+
+
+def begin(config: Config, repo: Repo, info: BackupInfo, source: Source, start: Start | None, start_time: int) -> Begun:
+    """Fill a manifest from the cluster and the prior backup. start_time: epoch seconds by the cluster's clock."""
+    prior = _load_prior(config, repo, info)
+    manifest = _new_manifest(config, repo, info, source, prior)
+    manifest.timestamp_start = start_time
+    if start is not None:
+        manifest.archive_start, manifest.lsn_start = start.segment, render_lsn(start.lsn)
+    _scan(config, manifest, source)
+    listed, manifest.timestamp_copy_start = next_second(source.clock, source.online)
+    delta = _wants_delta(config, manifest, prior, start, listed)
+    manifest.options["option-delta"] = delta
+    needs = merge_prior(manifest, prior, delta)
+    if source.online and not any(need.file.name == rules.CONTROL for need in needs):
+        raise FileMissingError(
+            f"{rules.CONTROL} is not among the files to copy", "is pg1-path the data directory of a running cluster?"
+        )
+    if not needs:
+        raise FileMissingError("nothing has changed since the prior backup", "there is no need for another backup")
+    return Begun(manifest, needs, start)
+
+
+def _load_prior(config: Config, repo: Repo, info: BackupInfo) -> Manifest | None:
+    label = choose_prior(info, config.type)
+    if label is None:
+        if config.type != "full":
+            log.warning("no prior backup exists, %s backup has been changed to full", config.type)
+        return None
+    prior = repo.load_manifest(label, info.cipher_pass)
+    log.info("last backup label = %s, version = %s", label, prior.writer)
+    return prior
+
+
+def _new_manifest(config: Config, repo: Repo, info: BackupInfo, source: Source, prior: Manifest | None) -> Manifest:
+    control = source.control
+    current = info.current
+    pg = PgHistory(current.id, control.system_id, control.version, control.control_version, control.catalog_version)
+    manifest = Manifest(label="", type=config.type if prior is not None else "full", pg=pg)
+    settings = repo.settings
+    manifest.bundle = bool(settings.bundle)
+    manifest.block_incr = bool(settings.block)
+    manifest.annotation = {key: value for key, value in (config.annotation or {}).items() if value}
+    manifest.options = _options(config, source)
+    if prior is None:
+        manifest.bundle_raw = manifest.bundle and manifest.block_incr
+        if repo.cipher_pass is not None:
+            manifest.cipher_pass = new_passphrase()
+        return manifest
+    manifest.prior = prior.label
+    manifest.reference = list(prior.reference)
+    manifest.bundle_raw = prior.bundle_raw
+    manifest.cipher_pass = prior.cipher_pass
+    _keep_options(manifest, prior)
+    return manifest
+
+
+def new_passphrase() -> str:
+    """A random inner passphrase: 48 bytes as base64, whose text is the passphrase (repository format, 9.2)."""
+    return base64.b64encode(os.urandom(48)).decode()
+
+
+def _options(config: Config, source: Source) -> dict[str, bool | int | str]:
+    checksum_page = config.checksum_page
+    if checksum_page is None:
+        checksum_page = source.online and source.control.page_checksum
+    elif checksum_page and not source.control.page_checksum:
+        log.warning("checksum-page option set to true but checksums are not enabled on the cluster, resetting to false")
+        checksum_page = False
+    return {
+        "option-archive-check": bool(config.archive_check),
+        "option-archive-copy": bool(config.archive_copy),
+        "option-backup-standby": False,
+        "option-buffer-size": config.buffer_size,
+        "option-checksum-page": checksum_page,
+        "option-compress": config.compress_type != "none",
+        "option-compress-level": config.compress_level or 0,
+        "option-compress-level-network": config.compress_level_network or 0,
+        "option-compress-type": config.compress_type,
+        "option-delta": bool(config.delta),
+        "option-hardlink": bool(config.repos and any(repo.hardlink for repo in config.repos)),
+        "option-online": source.online,
+        "option-process-max": config.process_max,
+    }
+
+
+def _keep_options(manifest: Manifest, prior: Manifest) -> None:
+    """Options that must be the same in all backups of a set come from the prior backup."""
+    options = manifest.options
+    before_type = prior.options.get("option-compress-type", "none")
+    if options["option-compress-type"] != before_type:
+        log.warning(
+            "%s backup cannot alter compress-type option to '%s', reset to value in %s",
+            manifest.type, options["option-compress-type"], prior.label,
+        )  # fmt: skip
+        for key in ("option-compress", "option-compress-type", "option-compress-level"):
+            options[key] = prior.options.get(key, options[key])
+    before_pages = bool(prior.options.get("option-checksum-page", False))
+    if options["option-checksum-page"] != before_pages:
+        log.warning(
+            "%s backup cannot alter checksum-page option to '%s', reset to '%s' from %s", manifest.type,
+            str(options["option-checksum-page"]).lower(), str(before_pages).lower(), prior.label,
+        )  # fmt: skip
+        options["option-checksum-page"] = before_pages
+
+
+def _scan(config: Config, manifest: Manifest, source: Source) -> None:
+    control = source.control
+    scan = ClusterScan(
+        config.pgs[0].path, f"PG_{control.version}_{control.catalog_version}", source.tablespaces(), config.exclude or ()
+    )
+    scan.run()
+    manifest.targets = scan.targets
+    manifest.paths[:] = sorted(scan.paths, key=lambda path: path.name.encode("utf-8", "surrogateescape"))
+    manifest.links[:] = sorted(scan.links, key=lambda link: link.name.encode("utf-8", "surrogateescape"))
+    manifest.files = scan.files
+    sort_files(manifest.files)
+
+
+def _wants_delta(
+    config: Config, manifest: Manifest, prior: Manifest | None, start: Start | None, listed: int
+) -> bool:
+    """Whether contents must be compared by checksum. listed: the second in which the files were listed."""
+    if config.delta:
+        return True
+    for file in manifest.files:
+        if file.timestamp > listed:
+            log.warning("file '%s' has timestamp (%d) in the future, enabling delta checksum", file.name, file.timestamp)
+            return True
+    if prior is None:
+        return False
+    reason = delta_reason(manifest, prior, start.segment if start else None, bool(manifest.options["option-online"]))
+    if reason is not None:
+        log.warning("%s", reason)
+    return reason is not None
+
+
+# -- what workers get
+
+
+def copy_setup(config: Config, repo: Repo, manifest: Manifest, source: Source) -> CopySetup:
+    options = manifest.options
+    level = options["option-compress-level"] if options["option-compress-type"] != "none" else None
+    return CopySetup(
+        config.pgs[0].path, repo.settings.path, repo.stanza, manifest.label, str(options["option-compress-type"]),
+        level, manifest.bundle_raw, manifest.cipher_pass, bool(options["option-checksum-page"]),
+        bool(config.page_header_check), source.control.page_size, config.pg_version_force,
+    )  # fmt: skip
+
+
+def copy_jobs(repo: Repo, manifest: Manifest, setup: CopySetup, needs: Sequence[Need]) -> Iterator[CopyJob]:
+    settings = repo.settings
+    size, limit = (settings.bundle_size, settings.bundle_limit) if manifest.bundle else (0, 0)
+    for portion in plan_portions(needs, manifest.bundle, size, limit):
+        yield CopyJob(setup, portion.bundle, tuple(_copy_file(manifest, need) for need in portion.needs))
+
+
+def _copy_file(manifest: Manifest, need: Need) -> CopyFile:
+    file = need.file
+    link = None
+    if file.name in manifest.targets:
+        link = target_path(manifest, file.name, manifest.targets["pg_data"].path)
+    known = (file.size, file.checksum) if file.reference is not None and file.checksum is not None else None
+    return CopyFile(file.name, file.size, link, known, need.check)
+

@@ -1,0 +1,275 @@
+# Copyright (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a restore worker does: keep what is right already, bring the rest from the repository, check every byte.
+
+A job has parts, each a run of files out of one place in the repository. Small files that lie side by side in a bundle are fetched
+with one read and taken apart in memory; a large one is a stream: read, decrypt, decompress, measure, write. Nothing is
+forced to disk here: the parent buys durability once, before it publishes pg_control.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..errors import ChecksumError, EngineError, FileOpenError, FileWriteError
+from ..storage.base import Chunk, Storage
+from ..storage.local import LocalStorage
+from ..stream.cipher import Cipher
+from ..stream.codec import codec
+from ..stream.measure import Measure
+from ..stream.through import Filter, through
+
+SMALL = 256 << 10  # bytes; a file up to this size is handled in memory
+RUN = 4 << 20  # stored bytes of small files that are fetched with one read
+
+
+@dataclass(frozen=True)
+class RestoreSetup:
+    """What is the same for every file. raw: bundled files use the raw stream formats; cipher_pass: of the files.
+
+    delta: keep files of the right content; by_time: trust size and time instead of reading them, when the time is
+    before copy_start (delta together with force).
+    """
+
+    repo_path: str
+    compress_type: str
+    raw: bool
+    cipher_pass: str | None
+    delta: bool
+    by_time: bool
+    copy_start: int
+
+
+class RestoreFile(NamedTuple):
+    """name: of the manifest, for messages; path: where it goes; offset: in the source, whose region has repo_size bytes.
+
+    owner: (uid, gid) to give it, None to leave what the system gives; zero: only its length, as a hole.
+    """
+
+    name: str
+    path: str
+    size: int
+    timestamp: int
+    mode: int
+    checksum: bytes
+    offset: int
+    repo_size: int
+    owner: tuple[int, int] | None = None
+    zero: bool = False
+
+
+class RestorePart(NamedTuple):
+    """source: name in the repository, a bundle or a file of its own; files: in ascending order of their offsets."""
+
+    source: str
+    bundled: bool
+    files: tuple[RestoreFile, ...]
+
+
+@dataclass(frozen=True)
+class RestoreJob:
+    setup: RestoreSetup
+    parts: tuple[RestorePart, ...]
+
+
+def restore_job(job: RestoreJob) -> list[bool]:
+    """The work of a pool worker: for each file of each part in order, whether it was kept as it was found."""
+    os.umask(0)  # modes are those of the manifest
+    restorer = _restorer(job.setup)
+    return [kept for part in job.parts for kept in restorer.run(part)]
+
+
+@lru_cache(maxsize=1)
+def _restorer(setup: RestoreSetup) -> Restorer:
+    return Restorer(setup)
+
+
+class Restorer:
+    """Restores files under one setup; keeps its decompressor and its storage between jobs."""
+
+    def __init__(self, setup: RestoreSetup) -> None:
+        self._setup = setup
+        self._repo: Storage = LocalStorage(setup.repo_path)
+        self._forms = {False: _Form(setup, raw=False), True: _Form(setup, raw=setup.raw)}
+
+    def run(self, part: RestorePart) -> list[bool]:
+        form = self._forms[part.bundled]
+        states = [self._state(file) for file in part.files]
+        wanted = [file for file, state in zip(part.files, states) if state == "wanted"]
+        for run in _runs(wanted):
+            if run[0].size > SMALL:
+                self._stream(form, part.source, run[0])
+            else:
+                self._slab(form, part.source, run)
+        return [state == "kept" for state in states]
+
+    # -- keeping what is there
+
+    def _state(self, file: RestoreFile) -> str:
+        """kept: the content is there. made: nothing had to be fetched for it. wanted: it must be fetched."""
+        if self._setup.delta and not file.zero and self._is_there(file):
+            _stamp(file.path, file)
+            return "kept"
+        if file.size and not file.zero:
+            return "wanted"
+        with _Destination(file) as destination:
+            destination.truncate(file.size)
+        return "made"
+
+    def _is_there(self, file: RestoreFile) -> bool:
+        try:
+            info = os.lstat(file.path)
+        except FileNotFoundError:
+            return False
+        if self._setup.by_time:
+            same = info.st_size == file.size and int(info.st_mtime) == file.timestamp
+            return same and file.timestamp < self._setup.copy_start
+        if file.size == 0:
+            return info.st_size == 0
+        return info.st_size >= file.size and self._is_content(file, info.st_size)
+
+    def _is_content(self, file: RestoreFile, size: int) -> bool:
+        """Whether the first file.size bytes have the right checksum; what was only appended is cut off."""
+        measure = Measure()
+        root, _, base = file.path.rpartition("/")
+        for _ in measure(LocalStorage(root).read(base, 0, file.size)):
+            pass
+        if measure.digest != file.checksum:
+            return False
+        if size > file.size:
+            os.truncate(file.path, file.size)
+        return True
+
+    # -- fetching
+
+    def _slab(self, form: _Form, source: str, files: Sequence[RestoreFile]) -> None:
+        start = files[0].offset
+        end = files[-1].offset + files[-1].repo_size
+        region = bytearray()
+        for chunk in self._repo.read(source, start, end - start):
+            region += chunk
+        for file in files:
+            stored = bytes(region[file.offset - start : file.offset - start + file.repo_size])
+            try:
+                data = form.plain(stored, file.size)
+            except EngineError as error:
+                raise _damaged(source, file, error) from error
+            checksum = hashlib.sha1(data, usedforsecurity=False)
+            if len(data) != file.size or checksum.digest() != file.checksum:
+                raise _differs(source, file, checksum.hexdigest())
+            with _Destination(file) as destination:
+                destination.write(data)
+
+    def _stream(self, form: _Form, source: str, file: RestoreFile) -> None:
+        measure = Measure()
+        chunks = through(self._repo.read(source, file.offset, file.repo_size), *form.filters(), measure)
+        with _Destination(file) as destination:
+            while True:
+                try:
+                    chunk = next(chunks, None)
+                except EngineError as error:
+                    raise _damaged(source, file, error) from error
+                if chunk is None:
+                    break
+                if measure.size > file.size:
+                    raise _differs(source, file, "of more bytes")
+                destination.write(chunk)
+        if measure.size != file.size or measure.digest != file.checksum:
+            raise _differs(source, file, measure.hexdigest)
+
+
+class _Form:
+    """The transformation from stored to plain bytes."""
+
+    def __init__(self, setup: RestoreSetup, raw: bool) -> None:
+        self._codec = codec(setup.compress_type, None, raw) if setup.compress_type != "none" else None
+        self._cipher = Cipher(setup.cipher_pass, raw) if setup.cipher_pass is not None else None
+
+    def plain(self, stored: bytes, size: int) -> bytes:
+        """size: bytes that are expected; more is an error of the codec."""
+        if self._cipher is not None:
+            stored = self._cipher.decrypt_one(stored)
+        return self._codec.decompress_one(stored, size) if self._codec is not None else stored
+
+    def filters(self) -> list[Filter]:
+        filters: list[Filter] = [self._cipher.decrypt] if self._cipher is not None else []
+        if self._codec is not None:
+            filters.append(self._codec.decompress)
+        return filters
+
+
+class _Destination:
+    """The file a restore writes: created or emptied, and stamped with mode, owner and time when it is whole."""
+
+    def __init__(self, file: RestoreFile) -> None:
+        self._file = file
+
+    def __enter__(self) -> _Destination:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(self._file.path, flags, self._file.mode)
+        except OSError as error:
+            raise FileOpenError(f"cannot create {self._file.path}: {error.strerror}") from error
+        return self
+
+    def write(self, data: Chunk) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            raise FileWriteError(
+                f"cannot write {self._file.path}: {error.strerror}",
+                "is the file system full? A restore that stopped here goes on with --delta",
+            ) from error
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None:
+                _stamp(self._descriptor, self._file)
+        finally:
+            os.close(self._descriptor)
+
+
+def _stamp(path: str | int, file: RestoreFile) -> None:
+    if file.owner is not None:
+        os.chown(path, *file.owner)
+    os.utime(path, (file.timestamp, file.timestamp))
+
+
+def _runs(files: Iterable[RestoreFile]) -> Iterator[list[RestoreFile]]:
+    """Files side by side in their source that are fetched together; a large file is a run of its own."""
+    run: list[RestoreFile] = []
+    for file in files:
+        gap = run and run[-1].offset + run[-1].repo_size != file.offset
+        full = run and file.offset + file.repo_size - run[0].offset > RUN
+        if run and (gap or full or file.size > SMALL or run[-1].size > SMALL):
+            yield run
+            run = []
+        run.append(file)
+    if run:
+        yield run
+
+
+def _differs(source: str, file: RestoreFile, found: str) -> ChecksumError:
+    return ChecksumError(
+        f"error restoring '{file.path}': content of {source} has checksum {found}, "
+        f"the manifest says {file.checksum.hex()}",
+        "the repository is damaged here: run verify, and restore another backup set with --set",
+    )
+
+
+def _damaged(source: str, file: RestoreFile, error: EngineError) -> EngineError:
+    return type(error)(
+        f"error restoring '{file.path}' from {source}: {error.message}",
+        error.hint or "the repository is damaged here: run verify, and restore another backup set with --set",
+    )
