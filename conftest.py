@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a checkout importable as ansible_collections.holdfast.postgres, whatever its folder is called.
 
-A link in a temporary directory, because Python and Ansible both find a collection by the names of its directories.
-Where the checkout already lies in a collections tree (ansible-test, an installed collection) there is nothing to do.
+Through a link in a temporary directory, because Python and Ansible both find a collection by the names of its
+directories. A checkout or copy that already lies in a collections tree needs no link.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def make_importable() -> None:
+def linked() -> pathlib.Path:
+    """A new collections tree that has the checkout as a link; removed when this process ends."""
     tree = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-tree-"))
     owner = os.getpid()
 
@@ -33,9 +34,9 @@ def make_importable() -> None:
     link.parent.mkdir(parents=True)
     link.symlink_to(HERE, target_is_directory=True)
     tree.chmod(0o755)  # a test may start programs as another user, and they import from here
-    sys.path.insert(0, str(tree))
-    os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(tree)
+    return tree
 
 
-if HERE.parent.parent.name != "ansible_collections":
-    make_importable()
+TREE = HERE.parents[2] if HERE.parent.parent.name == "ansible_collections" else linked()
+sys.path.insert(0, str(TREE))
+os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(TREE)
