@@ -39,7 +39,7 @@ def test_contents_tell_databases_with_different_rows_apart(workshop: Workshop) -
     cluster.sql("insert into thing values (1, 'a'), (2, 'b')")
     cluster.sql("create unlogged table passing (id int)")
     before = checks.contents(cluster)
-    assert before["postgres public.thing"].count == 2
+    assert before["postgres public.thing"].total == 2
     assert "postgres public.passing" not in before
     cluster.sql("update thing set name = 'c' where id = 2")
     assert checks.contents(cluster) != before
@@ -47,7 +47,7 @@ def test_contents_tell_databases_with_different_rows_apart(workshop: Workshop) -
     cluster.sql("insert into thing values (2, 'b')")
     assert checks.contents(cluster) == before, "the order of rows does not matter"
     cluster.sql("select lo_from_bytea(0, 'large')")
-    assert checks.contents(cluster)["postgres pg_largeobject"].count == 1
+    assert checks.contents(cluster)["postgres pg_largeobject"].total == 1
 
 
 def test_the_checkers_find_a_flipped_bit(workshop: Workshop) -> None:

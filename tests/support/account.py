@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-Argument = Union[str, os.PathLike]
+Argument = Union[str, "os.PathLike[str]"]
 
 ACCOUNT = os.environ.get("HOLDFAST_TEST_USER", "postgres")
 

@@ -27,7 +27,7 @@ LARGE_OBJECTS = """
 class Rows(NamedTuple):
     """The rows of a table, in whatever order: their number, and the MD5 over the sorted MD5s of their text."""
 
-    count: int
+    total: int
     md5: str
 
 

@@ -10,14 +10,13 @@ itself. Both run as the account that owns the cluster, in a process of their own
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from . import account
 from .cluster import Cluster
@@ -41,7 +40,7 @@ from _engine.main import main
 raise SystemExit(main())
 """
 
-Value = Union[str, int, float, bool, os.PathLike, Sequence[str], None]
+Value = Any  # str, number, bool, path, None, or a list or tuple of str
 
 
 class CommandFailedError(AssertionError):
