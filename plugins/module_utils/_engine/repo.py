@@ -130,7 +130,7 @@ class Repo:
         return sorted(entry.name for entry in found if entry.kind == "path" and is_label(entry.name))
 
     def history_labels(self) -> list[str]:
-        """Labels of the history manifests of the newest year: they count for new labels though their backups expired."""
+        """Labels of the history manifests of the newest year: they count for new labels though the backups expired."""
         root = layout.history_dir(self.stanza)
         years = sorted(entry.name for entry in self.storage.entries(root) if entry.kind == "path")
         if not years:
@@ -177,7 +177,7 @@ class Repo:
         self.storage.write(name, self._sealing(render_manifest(manifest), passphrase))
 
     def publish_manifest(self, manifest: Manifest, passphrase: str | None) -> None:
-        """Copy first, then the main file with the very same bytes, then the history: from the main file on it is a backup."""
+        """Copy, then the main file with the very same bytes, then the history: from the main file on it is a backup."""
         self.save_manifest_copy(manifest, passphrase)
         name = layout.manifest(self.stanza, manifest.label)
         self.storage.write(name, self.storage.read(layout.copy_of(name)))

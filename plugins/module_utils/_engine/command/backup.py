@@ -48,8 +48,8 @@ log = logging.getLogger("holdfast")
 def backup(config: Config) -> Outcome:
     """Back up the stanza's cluster into one repository, the given one or the first.
 
-    facts: label, type, prior, repo (key), size, size_delta, repo_size, repo_size_delta (bytes), files, files_copied,
-    start_time, stop_time (epoch seconds), duration (seconds), archive_start, archive_stop, lsn_start, lsn_stop,
+    facts: label, type, prior, repo (key), size, size_delta, repo_size, repo_size_delta (bytes), files,
+    files_copied, start_time, stop_time (epoch seconds), duration (seconds), archive_start, archive_stop, lsn_start, lsn_stop,
     page_errors (list of pages or ranges by file; None for a misaligned file), resumed; of a dry run only what is planned.
     """
     settings = next((item for item in config.repos if config.repo in (None, item.key)), config.repos[0])
@@ -183,7 +183,9 @@ class _Backup:
                 self._repo.save_manifest_copy(manifest, info.cipher_pass)
                 saved = done
         if rules.CONTROL in gone:
-            raise FileMissingError(f"{rules.CONTROL} vanished while it was copied", "is the data directory still there?")
+            raise FileMissingError(
+                f"{rules.CONTROL} vanished while it was copied", "is the data directory still there?"
+            )
         if gone:
             manifest.remove_files(gone)
 
@@ -201,7 +203,9 @@ class _Backup:
             list(item) if isinstance(item, tuple) else item for item in ranges
         ]  # fmt: skip
         if ranges is None:
-            log.warning("page misalignment in file %s: file size %d is not divisible by page size", file.name, file.size)
+            log.warning(
+                "page misalignment in file %s: file size %d is not divisible by page size", file.name, file.size
+            )
         else:
             log.warning("invalid page checksums found in file %s at pages %s", file.name, page_text(ranges))
 
@@ -279,7 +283,9 @@ class _Backup:
 
     def _facts(self, manifest: Manifest, duration: float) -> dict[str, Any]:
         entry = entry_of(manifest)
-        log.info("%s backup size = %s, file total = %d", manifest.type, readable_size(entry.size_delta), len(manifest.files))
+        log.info(
+            "%s backup size = %s, file total = %d", manifest.type, readable_size(entry.size_delta), len(manifest.files)
+        )
         return {
             "label": manifest.label,
             "type": manifest.type,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything of a backup before the first byte is copied: base, start in the server, file list, and what needs copying."""
+"""A backup up to the first byte that is copied: its base, its list of files, and which of them need copying."""
 
 from __future__ import annotations
 
@@ -147,7 +147,10 @@ def _keep_options(manifest: Manifest, prior: Manifest) -> None:
 def _scan(config: Config, manifest: Manifest, source: Source) -> None:
     control = source.control
     scan = ClusterScan(
-        config.pgs[0].path, f"PG_{control.version}_{control.catalog_version}", source.tablespaces(), config.exclude or ()
+        config.pgs[0].path,
+        f"PG_{control.version}_{control.catalog_version}",
+        source.tablespaces(),
+        config.exclude or (),
     )
     scan.run()
     manifest.targets = scan.targets
@@ -157,15 +160,15 @@ def _scan(config: Config, manifest: Manifest, source: Source) -> None:
     sort_files(manifest.files)
 
 
-def _wants_delta(
-    config: Config, manifest: Manifest, prior: Manifest | None, start: Start | None, listed: int
-) -> bool:
+def _wants_delta(config: Config, manifest: Manifest, prior: Manifest | None, start: Start | None, listed: int) -> bool:
     """Whether contents must be compared by checksum. listed: the second in which the files were listed."""
     if config.delta:
         return True
     for file in manifest.files:
         if file.timestamp > listed:
-            log.warning("file '%s' has timestamp (%d) in the future, enabling delta checksum", file.name, file.timestamp)
+            log.warning(
+                "file '%s' has timestamp (%d) in the future, enabling delta checksum", file.name, file.timestamp
+            )
             return True
     if prior is None:
         return False
@@ -202,4 +205,3 @@ def _copy_file(manifest: Manifest, need: Need) -> CopyFile:
         link = target_path(manifest, file.name, manifest.targets["pg_data"].path)
     known = (file.size, file.checksum) if file.reference is not None and file.checksum is not None else None
     return CopyFile(file.name, file.size, link, known, need.check)
-

@@ -230,8 +230,11 @@ class Copier:
 
 
 class ClusterFiles:
-    """Reads files of the cluster. One that has become a link since the cluster was listed is not followed: in the data
-    directory of somebody hostile it would put a foreign file under the name of one of the cluster's own."""
+    """Reads files of the cluster.
+
+    One that has become a link since the cluster was listed is not followed: in the data directory of somebody hostile
+    it would put a foreign file under the name of one of the cluster's own.
+    """
 
     def __init__(self, setup: CopySetup) -> None:
         self.setup = setup
@@ -282,7 +285,7 @@ class Whole:
         self._result = Copied("skip")
 
     def judge(self, bad: Sequence[int]) -> None:
-        """Take the verdict on the pages. A page that changed since it was read was torn, and its new state is in WAL."""
+        """Take the verdict on the pages. One that changed since it was read was torn, and its new state is in the WAL."""
         size = self._pg.setup.page_size
         first = _first_block(self.file.name, size)
         data = memoryview(self.data or b"")

@@ -218,11 +218,9 @@ def _group(gid: int) -> str | None:
 def _link_expected(path: str) -> LinkExpectedError:
     return LinkExpectedError(
         f"{path} is not a symbolic link",
-        "only links to tablespaces belong in pg_tblspc; leave an in-place tablespace out with --exclude=pg_tblspc/<oid>",
+        "only links to tablespaces belong there; leave an in-place tablespace out with --exclude=pg_tblspc/<oid>",
     )
 
 
 def _dangling(link_path: str, destination: str) -> FileOpenError:
-    return FileOpenError(
-        f"link {link_path} leads to {destination}, which does not exist", "repair or remove the link"
-    )
+    return FileOpenError(f"link {link_path} leads to {destination}, which does not exist", "repair or remove the link")

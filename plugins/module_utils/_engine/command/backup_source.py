@@ -33,7 +33,7 @@ ROLE_PAUSE = 30.0  # seconds between two looks at whether the server still is wh
 
 @dataclass(frozen=True)
 class Start:
-    """lsn, segment: where recovery starts; checked_segment: the one whose arrival in the archive proves that it works."""
+    """lsn, segment: where recovery starts; checked_segment: whose arrival in the archive proves that archiving works."""
 
     lsn: int
     segment: str
@@ -42,7 +42,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Stop:
-    """lsn, segment: where recovery may end; label, tablespace_map: contents of the files of that name, map None without."""
+    """lsn, segment: where recovery may end; label, tablespace_map: contents of those files, None when there is no map."""
 
     lsn: int
     segment: str
@@ -131,8 +131,8 @@ class RunningCluster:
         control = load_control(self.path, self._config.pg_version_force)
         if control.checkpoint < lsn:
             raise DbMismatchError(
-                f"the checkpoint in the control file of {self.path} ({render_lsn(control.checkpoint)}) is before the start "
-                f"of the backup ({render_lsn(lsn)})",
+                f"the checkpoint in the control file of {self.path} ({render_lsn(control.checkpoint)}) is before the "
+                f"start of the backup ({render_lsn(lsn)})",
                 "is pg1-path the data directory of this very server, on a file system that is up to date?",
             )
         if int(segment[:8], 16) != self.control.timeline:
@@ -188,7 +188,9 @@ class StoppedCluster:
                 f"--no-online was given but {pid_file} is there: the server seems to run",
                 "stop the server, or leave out --no-online; --force makes a backup that is probably inconsistent",
             )
-        log.warning("--no-online was given and %s is there but --force too: the backup is probably inconsistent", pid_file)
+        log.warning(
+            "--no-online was given and %s is there but --force too: the backup is probably inconsistent", pid_file
+        )
 
     def clock(self) -> float:
         return time.time()
@@ -244,4 +246,6 @@ def next_second(clock: Callable[[], float], online: bool) -> tuple[int, int]:
         now = clock()
         if int(now) > second:
             return second, second + 1
-    raise KernelError(f"the server's clock did not advance past {second} in three tries", "is its clock stopped or set back?")
+    raise KernelError(
+        f"the server's clock did not advance past {second} in three tries", "is its clock stopped or set back?"
+    )

@@ -50,7 +50,7 @@ class Recovery:
 
 
 def check_recovery_options(options: Mapping[str, str]) -> None:
-    """OptionInvalidError for settings that would make the restored cluster unusable; called before anything is touched."""
+    """OptionInvalidError for settings that make a restored cluster unusable; called before anything is touched."""
     for name in options:
         if name.replace("-", "_").lower() == "standby_mode":
             raise OptionInvalidError(

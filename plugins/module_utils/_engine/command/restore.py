@@ -76,7 +76,12 @@ def _dry_run(plan: Plan, pg_path: str) -> Outcome:
     size = sum(file.size for file in plan.manifest.files)
     for path in removed:
         log.info("would remove '%s'", path)
-    log.info("would restore backup set %s: %s in %d files", plan.manifest.label, readable_size(size), len(plan.manifest.files))
+    log.info(
+        "would restore backup set %s: %s in %d files",
+        plan.manifest.label,
+        readable_size(size),
+        len(plan.manifest.files),
+    )
     facts = {
         "label": plan.manifest.label, "repo": plan.repo.key, "path": pg_path, "type": plan.kind,
         "files": len(plan.manifest.files), "size": size, "removed": removed,
@@ -135,7 +140,7 @@ class _Restore:
         LocalStorage(self._config.spool_path).remove_tree(f"archive/{self._config.stanza}")
 
     def _not_restored(self) -> set[str]:
-        """Files of the backup that recovery must not see: links are made from the mapping, the server's own settings stay."""
+        """Files of the backup that stay out: links come from the mapping, and preserve keeps the settings it finds."""
         names = {"pg_data/tablespace_map"}
         if self._plan.kind == "preserve":
             names.add(f"pg_data/{AUTO_CONF}")

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a restore worker does: keep what is right already, bring the rest from the repository, check every byte.
 
-A job has parts, each a run of files out of one place in the repository. Small files that lie side by side in a bundle are fetched
-with one read and taken apart in memory; a large one is a stream: read, decrypt, decompress, measure, write. Nothing is
-forced to disk here: the parent buys durability once, before it publishes pg_control.
+A job has parts, each a run of files out of one place in the repository. Small files that lie side by side in a bundle
+are fetched with one read and taken apart in memory; a large one is a stream: read, decrypt, decompress, measure, write.
+Nothing is forced to disk here: the parent buys durability once, before it publishes pg_control.
 """
 
 from __future__ import annotations

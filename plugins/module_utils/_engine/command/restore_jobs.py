@@ -54,7 +54,9 @@ def plan_jobs(plan: Plan, setup: RestoreSetup) -> Iterator[RestoreJob]:
 
 def _own_part(plan: Plan, file: File) -> RestorePart:
     label = file.reference or plan.manifest.label
-    source = layout.stored_file(plan.repo.stanza, label, file.name, extension(plan.manifest.options["option-compress-type"]))
+    source = layout.stored_file(
+        plan.repo.stanza, label, file.name, extension(plan.manifest.options["option-compress-type"])
+    )
     return RestorePart(source, False, (_restore_file(plan, file),))
 
 

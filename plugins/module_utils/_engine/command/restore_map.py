@@ -62,9 +62,7 @@ def target_path(manifest: Manifest, name: str, pg_path: str) -> str:
     return absolute_destination(link, text)
 
 
-def _map_tablespaces(
-    manifest: Manifest, by_name: Mapping[str, str], all_path: str | None, mapped: Mapped
-) -> None:
+def _map_tablespaces(manifest: Manifest, by_name: Mapping[str, str], all_path: str | None, mapped: Mapped) -> None:
     used: set[str] = set()
     for name, target in list(manifest.targets.items()):
         if target.tablespace_id is None:
@@ -147,6 +145,8 @@ def _dissolve_links(manifest: Manifest, link_map: Mapping[str, str], mapped: Map
     for name, target in list(manifest.targets.items()):
         if target.type == "link" and target.tablespace_id is None and name not in kept:
             what = "file" if target.file is not None else "contents of directory"
-            mapped.warnings.append(f"{what} link '{name.partition('/')[2]}' will be restored as a plain item at the same location")
+            mapped.warnings.append(
+                f"{what} link '{name.partition('/')[2]}' will be restored as a plain item at the same location"
+            )
             del manifest.targets[name]
             manifest.links[:] = [link for link in manifest.links if link.name != name]

@@ -70,7 +70,12 @@ def plan_restore(config: Config, pg_path: str) -> Plan:
     elif config.type is None or config.source("type") == "default":
         kind = "none"
     mapped = map_manifest(
-        manifest, pg_path, config.tablespace_map or {}, config.tablespace_map_all, config.link_map or {}, config.link_all
+        manifest,
+        pg_path,
+        config.tablespace_map or {},
+        config.tablespace_map_all,
+        config.link_map or {},
+        config.link_all,
     )
     for note in mapped.notes:
         log.info("%s", note)

@@ -105,12 +105,16 @@ def parse_target_time(text: str) -> int:
     year, month, day, hour, minute, second = (int(match.group(index)) for index in range(1, 7))
     valid_date = year and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
     if not (valid_date and hour < 24 and minute < 60 and second < 61):
-        raise FormatError(f"'{text}' is not a valid time", "write it as YYYY-MM-DD HH:MM:SS, for example 2026-01-31 23:59:00")
+        raise FormatError(
+            f"'{text}' is not a valid time", "write it as YYYY-MM-DD HH:MM:SS, for example 2026-01-31 23:59:00"
+        )
     if match.group(7):
         return calendar.timegm((year, month, day, hour, minute, second))
     if match.group(8):
         offset = int(match.group(9)) * 3600 + int(match.group(10) or 0) * 60
-        return calendar.timegm((year, month, day, hour, minute, second)) - (offset if match.group(8) == "+" else -offset)
+        return calendar.timegm((year, month, day, hour, minute, second)) - (
+            offset if match.group(8) == "+" else -offset
+        )
     return int(time.mktime((year, month, day, hour, minute, second, 0, 0, -1)))
 
 

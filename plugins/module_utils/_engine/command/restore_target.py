@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The destination of a restore: first looked at, then cleaned and built. Nothing is removed before all of it was checked.
+"""The destination of a restore: first looked at, then cleaned and built; nothing is removed before all was checked.
 
 What the manifest does not know is removed from the targets in delta mode only, links without touching what they lead
 to. pg_control goes first and comes last, so that a server can never be started on half a restore.
@@ -144,7 +144,9 @@ class Destination:
     def _check_empty(self, name: str, path: str) -> None:
         for entry in os.listdir(path):
             if name != "pg_data" or entry not in self._preserved:
-                raise PathNotEmptyError(f"cannot restore to {path}: it is not empty ('{entry}' is there)", _NOT_EMPTY_HINT)
+                raise PathNotEmptyError(
+                    f"cannot restore to {path}: it is not empty ('{entry}' is there)", _NOT_EMPTY_HINT
+                )
 
     def unwanted(self) -> list[str]:
         """Paths that clean() would remove, directories without what is in them."""
@@ -164,7 +166,7 @@ class Destination:
             _sync_path(os.path.dirname(path))
 
     def clean(self) -> list[str]:
-        """Remove what the manifest does not know, put right mode and owner of what it knows; returns what was removed."""
+        """Remove what the manifest does not know, put right mode and owner of the rest; returns what was removed."""
         removed: list[str] = []
         known = self._known_files()
         for name, path in self._scopes():
@@ -228,7 +230,7 @@ class Destination:
             self._make_link(name)
 
     def _make_root(self, name: str, path: str) -> None:
-        """A target and whatever is missing above it, all with the target's owner and mode, so that the server gets there."""
+        """A target and what is missing above it, all with the target's owner and mode: the server must get there."""
         missing = []
         current = path
         while not os.path.isdir(current):
