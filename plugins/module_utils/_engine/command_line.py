@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from .command_table import COMMANDS
 from .errors import CommandInvalidError, CommandRequiredError, EngineError, OptionInvalidError, ParamInvalidError
-from .option_table import COMMAND_LINE, COMMANDS, KEY_MAX, OLD_NAMES, OPTIONS, Option
+from .option_table import COMMAND_LINE, KEY_MAX, OLD_NAMES, OPTIONS, Option
 from .option_type import Boolean
 
 ENVIRONMENT = "HOLDFAST_"
@@ -172,7 +173,7 @@ def _resolve(written: str) -> tuple[Option, int, str]:
     if candidates:
         full = sorted({option.full_name(key) for option, key in candidates})
         raise OptionInvalidError(f"option --{written} is ambiguous", "it may be: " + ", ".join(full))
-    raise OptionInvalidError(f"option --{written} does not exist", _closest(name, _all_names()))
+    raise OptionInvalidError(f"option --{written} does not exist", closest(name, _all_names(), "--"))
 
 
 def _starting_with(start: str) -> list[tuple[Option, int]]:
@@ -193,7 +194,7 @@ def _parse_command(words: Sequence[str], options: Givens) -> tuple[str, str]:
         raise CommandRequiredError("no command given", "run: holdfast help")
     command, _, role = words[0].partition(":")
     if command not in COMMANDS:
-        raise CommandInvalidError(f"command {command} does not exist", _closest(command, COMMANDS))
+        raise CommandInvalidError(f"command {command} does not exist", closest(command, COMMANDS))
     if words[0] != command and role not in COMMANDS[command].roles:
         raise CommandInvalidError(f"command {command} has no role {role!r}")
     return command, role
@@ -250,7 +251,7 @@ def unknown_in_file(name: str) -> str:
     """The reason why a name in a file is not an option, as the end of a sentence."""
     if name.startswith((NEGATE + "-", RESET + "-")):
         return f"has an invalid option {name}, which is ignored{_also(name)}"
-    hint = _closest(name, _all_names())
+    hint = closest(name, _all_names())
     return f"has an unknown option {name}, which is ignored" + (f" ({hint})" if hint else "")
 
 
@@ -258,11 +259,12 @@ def _all_names() -> Iterable[str]:
     return (option.full_name(1) for option in OPTIONS.values())
 
 
-def _closest(word: str, words: Iterable[str]) -> str:
+def closest(word: str, words: Iterable[str], prefix: str = "") -> str:
+    """A hint for a name that does not exist; empty when nothing is like it. prefix: put before each name."""
     import difflib  # only in the way of an error
 
     close = difflib.get_close_matches(word, list(words), n=3)
-    return f"did you mean {' or '.join(close)}?" if close else ""
+    return f"did you mean {' or '.join(prefix + name for name in close)}?" if close else ""
 
 
 def already_given(name: str) -> EngineError:

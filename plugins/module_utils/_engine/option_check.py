@@ -194,5 +194,5 @@ def _set_retention(draft: Draft, key: int, repo: dict[str, Any]) -> None:
             )
     elif kind == "diff" and diff is None:
         draft.warnings.append(
-            f"{name}-archive-type is diff and {name}-archive is set, but {name}-diff is not: the last full backups count"
+            f"{name}-archive-type is diff and {name}-archive is set, but {name}-diff is not: the last fulls count"
         )

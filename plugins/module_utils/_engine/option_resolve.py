@@ -93,7 +93,7 @@ def _merge(sources: Sources, command: str, overrides: Mapping[str, Any], warning
 
 
 def _stanza_name(given: Given | None) -> str | None:
-    """The stanza decides which sections are read, so it is needed before everything else; it is checked with the rest."""
+    """Needed before everything else, because it decides which sections are read; it is checked with the rest."""
     return given.texts[0] if given and given.texts else None
 
 
@@ -211,8 +211,8 @@ class Resolver:
 
     def _unmet(self, option: Option, key: int) -> str | None:
         """What is missing for the option to count, in words; None when nothing is."""
-        depends = option.depends
-        if depends is None or (depends.commands and self.command not in depends.commands):
+        depends = option.depends_for(self.command)
+        if depends is None:
             return None
         other = OPTIONS[depends.option]
         other_key = key if other.group else 0

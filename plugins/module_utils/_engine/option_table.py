@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every command and every option, each in one place.
+"""Every option, in one place.
 
-The parsers, the help, the Ansible modules' arguments, the reference page and the redaction of secrets all read these
-tables. Names, units, ranges and defaults are pgBackRest's, so that its configuration files keep their meaning; the
+The parsers, the help, the Ansible modules' arguments, the reference page and the redaction of secrets all read this
+table. Names, units, ranges and defaults are pgBackRest's, so that its configuration files keep their meaning; the
 paths, and compress-type, default to our own. An option that we know but cannot do yet has supported=False: it is
 ignored with a warning, or, where ignoring it would do something else than was asked for (essential=True), refused.
 """
@@ -13,6 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from .command_table import (
+    ALL,
+    ARCHIVE,
+    BACKUP,
+    DRY_RUN,
+    EXPIRE,
+    GET,
+    IO,
+    LOCK,
+    NONE,
+    ONE_REPO,
+    PARALLEL,
+    PG,
+    PG_LOCAL,
+    PUSH,
+    RESTORE,
+    TARGET_TIME,
+    commands,
+)
 from .option_type import (
     BOOLEAN,
     DAY,
@@ -47,207 +66,6 @@ STANZA = "stanza"  # not in a [global] section
 ANYWHERE = "anywhere"
 
 
-class Command:
-    """A command: what help and the parsers need to know of it.
-
-    parameters: how usage shows them, empty when it takes none. quiet: its begin and end are debug lines, because its
-    output is for programs. log_file: it writes one unless told otherwise. roles: besides the main one.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        summary: str,
-        description: str,
-        example: str,
-        parameters: str = "",
-        quiet: bool = False,
-        log_file: bool = False,
-        roles: tuple[str, ...] = (),
-    ) -> None:
-        self.name = name
-        self.summary = summary
-        self.description = description
-        self.example = example
-        self.parameters = parameters
-        self.quiet = quiet
-        self.log_file = log_file
-        self.roles = roles
-
-
-COMMANDS: dict[str, Command] = {
-    command.name: command
-    for command in (
-        Command(
-            "annotate",
-            "change the annotations of a backup",
-            "Adds, changes or (with an empty value) removes key=value notes on a backup that exists.",
-            "holdfast --stanza=main --set=20260101-010000F --annotation=ticket=4711 annotate",
-        ),
-        Command(
-            "archive-get",
-            "fetch a WAL file from the archive; PostgreSQL's restore_command",
-            "Copies one WAL segment or history file from the repository to the given place. The exit status is 1 when"
-            " no repository has it, which tells PostgreSQL that recovery has reached the end of the archive.",
-            "restore_command = 'holdfast --stanza=main archive-get %f \"%p\"'",
-            parameters="<WAL file name> <destination>",
-            roles=("async",),
-        ),
-        Command(
-            "archive-push",
-            "store a WAL file in the archive; PostgreSQL's archive_command",
-            "Copies one WAL segment or history file to every repository. It reports success only when the file is"
-            " durable in all of them, so PostgreSQL may recycle it.",
-            "archive_command = 'holdfast --stanza=main archive-push %p'",
-            parameters="<WAL file>",
-            roles=("async",),
-        ),
-        Command(
-            "backup",
-            "back up a cluster",
-            "Takes a full, differential or incremental backup while the cluster runs, then expires what the retention"
-            " lets go of.",
-            "holdfast --stanza=main --type=full backup",
-            log_file=True,
-        ),
-        Command(
-            "check",
-            "prove that archiving and the configuration work",
-            "Connects to the cluster, compares it with the stanza, switches WAL and waits until the segment has"
-            " arrived in every repository. Without --stanza, all configured stanzas are checked.",
-            "holdfast --stanza=main check",
-        ),
-        Command(
-            "checkpoint",
-            "force a checkpoint",
-            "Runs CHECKPOINT on the primary, so that a backup, a restart or a snapshot that follows is quick.",
-            "holdfast --stanza=main checkpoint",
-        ),
-        Command(
-            "expire",
-            "remove backups and WAL that the retention lets go of",
-            "Removes the backups beyond the configured retention, and the WAL that no remaining backup needs. Every"
-            " backup ends with it, so it is rarely run by hand.",
-            "holdfast --stanza=main --dry-run expire",
-            log_file=True,
-        ),
-        Command(
-            "help",
-            "show help for a command or an option",
-            "Shows all commands, one command with its options, or one option in full.",
-            "holdfast help backup compress-type",
-            parameters="[<command> [<option>]]",
-            quiet=True,
-        ),
-        Command(
-            "info",
-            "show backups and archived WAL",
-            "Shows for each stanza its state, its backups and the WAL range in the archive, as text or as JSON.",
-            "holdfast --output=json info",
-            quiet=True,
-        ),
-        Command(
-            "repo-get",
-            "print a file of the repository",
-            "Writes one file of the repository to standard output, decrypted unless --raw is given. Nothing is"
-            " decompressed.",
-            "holdfast repo-get backup/main/backup.info",
-            parameters="<file>",
-            quiet=True,
-        ),
-        Command(
-            "repo-ls",
-            "list files of the repository",
-            "Lists a directory of the repository, relative to its root.",
-            "holdfast --recurse repo-ls backup/main",
-            parameters="[<path>]",
-            quiet=True,
-        ),
-        Command(
-            "restore",
-            "bring back a cluster from a backup",
-            "Restores a backup into the data directory and writes the recovery settings, so that PostgreSQL recovers"
-            " to the wanted moment when it is started. PostgreSQL has to be stopped. A directory that is not empty is"
-            " refused unless --delta or --force says what to do with it.",
-            'holdfast --stanza=main --delta --type=time --target="2026-01-01 12:00:00+00" restore',
-            log_file=True,
-        ),
-        Command(
-            "stanza-create",
-            "make a stanza in the repository",
-            "Creates the stanza's archive.info and backup.info in every repository, after checking the cluster. Safe"
-            " to run again.",
-            "holdfast --stanza=main stanza-create",
-            log_file=True,
-        ),
-        Command(
-            "stanza-delete",
-            "delete a stanza with all its backups",
-            "Removes all backups and all WAL of a stanza from one repository. The stanza has to be stopped first.",
-            "holdfast --stanza=main stop && holdfast --stanza=main --repo=1 stanza-delete",
-            log_file=True,
-        ),
-        Command(
-            "stanza-upgrade",
-            "adapt a stanza to an upgraded cluster",
-            "Records the new version and system identifier of the cluster after pg_upgrade or a new initdb.",
-            "holdfast --stanza=main stanza-upgrade",
-            log_file=True,
-        ),
-        Command(
-            "start",
-            "allow commands again after stop",
-            "Removes the stop file that `stop` made, of one stanza or, without --stanza, the one for all stanzas.",
-            "holdfast --stanza=main start",
-            log_file=True,
-        ),
-        Command(
-            "stop",
-            "forbid commands that change the repository",
-            "From now on, backup, archive-push, expire and the stanza commands refuse to run, for one stanza or, without"
-            " --stanza, for all. With --force, running commands are ended, too.",
-            "holdfast --stanza=main stop",
-            log_file=True,
-        ),
-        Command(
-            "verify",
-            "check every file of the repository",
-            "Reads the backups and the WAL of a repository and compares size and checksum of every file.",
-            "holdfast --stanza=main --output=text verify",
-            log_file=True,
-        ),
-        Command(
-            "version",
-            "show the version",
-            "Shows the name and version of the program.",
-            "holdfast version --output=num",
-            quiet=True,
-        ),
-    )
-}
-
-ALL = frozenset(COMMANDS) - {"help", "version"}
-IO = ALL - {"start", "stop"}
-LOCK = frozenset(
-    "annotate archive-get archive-push backup expire info restore stanza-create stanza-delete stanza-upgrade start"
-    " stop".split()
-)
-PARALLEL = frozenset("archive-get archive-push backup restore verify".split())
-PG = frozenset("backup check checkpoint stanza-create stanza-delete stanza-upgrade".split())
-PG_LOCAL = PG | {"archive-get", "archive-push", "restore"}
-TARGET_TIME = frozenset("archive-get info repo-get repo-ls restore verify".split())
-ARCHIVE = frozenset({"archive-get", "archive-push"})
-PUSH = frozenset({"archive-push"})
-GET = frozenset({"archive-get"})
-BACKUP = frozenset({"backup"})
-RESTORE = frozenset({"restore"})
-EXPIRE = frozenset({"backup", "expire"})
-ONE_REPO = frozenset(
-    "annotate archive-get backup expire info repo-get repo-ls restore stanza-delete verify".split()
-)  # those that accept --repo
-NONE: frozenset[str] = frozenset()
-
-
 class Depends:
     """An option counts only if another one has one of some values (empty: has any), for some commands or for all."""
 
@@ -257,6 +75,7 @@ class Depends:
         self.commands = commands
 
 
+NO_NOTES: Mapping[str, tuple[str, str]] = {}
 Choices = Mapping[str, OptionType]
 Defaults = Mapping[str, str]
 
@@ -267,15 +86,16 @@ class Option:
     name: without key; group: "pg" or "repo" for those that carry one. type and default may be mappings, by command
     (by="command") or by the value of the option that this one depends on (by="value"); the key "" serves the rest.
     otherwise: the value while the dependency does not hold. required: the commands that cannot do without.
-    default_note: what the default is when it is only found at run time.
+    default_note: what the default is when it is only found at run time. by_command: help and example where they differ.
     """
 
     def __init__(
         self,
         name: str,
-        type: OptionType | Choices,
+        type: OptionType | Choices,  # noqa: A002
         commands: frozenset[str],
-        help: str,
+        help: str,  # noqa: A002
+        *,
         default: str | Defaults | None = None,
         where: str = ANYWHERE,
         depends: Depends | None = None,
@@ -290,6 +110,7 @@ class Option:
         deprecated: str = "",
         default_note: str = "",
         example: str = "",
+        by_command: Mapping[str, tuple[str, str]] = NO_NOTES,
     ) -> None:
         self.name = name
         self.type = type
@@ -309,6 +130,7 @@ class Option:
         self.deprecated = deprecated
         self.default_note = default_note
         self.example = example
+        self.by_command = by_command
         self.section = ""
         self.group = ""
         self.attribute = name.replace("-", "_")
@@ -323,6 +145,17 @@ class Option:
         if self.default is None or isinstance(self.default, str):
             return self.default
         return self.default.get(selector, self.default.get(""))
+
+    def depends_for(self, command: str) -> Depends | None:
+        """What the option depends on for this command."""
+        depends = self.depends
+        return depends if depends and (not depends.commands or command in depends.commands) else None
+
+    def help_for(self, command: str) -> str:
+        return self.by_command[command][0] if command in self.by_command else self.help
+
+    def example_for(self, command: str) -> str:
+        return self.by_command[command][1] if command in self.by_command else self.example
 
     @property
     def any_type(self) -> OptionType:
@@ -350,22 +183,40 @@ _COMMAND = (
     Option("repo", Integer(1, KEY_MAX), ONE_REPO, "Work with this one of the configured repositories only, named by"
            " its key.", where=COMMAND_LINE, default_note="all repositories, or the one with the lowest key, as the"
            " command needs", example="1"),
-    Option("set", STRING, frozenset("annotate expire info restore verify".split()), "Label of the backup to act on.",
+    Option("set", STRING, commands("annotate expire info restore verify"), "Label of the backup to act on.",
            default={"restore": "latest"}, where=COMMAND_LINE, depends=Depends("stanza", commands=frozenset({"info"})),
            required=frozenset({"annotate"}), example="20260101-010000F_20260102-010000I"),
     Option("type", {"restore": TARGET_TYPES, "": BACKUP_TYPES}, frozenset({"backup", "info", "restore"}),
            "For backup, the type to take; for restore, how far to recover; for info, the type of backup to show.",
-           default={"backup": "incr", "restore": "default"}, where=COMMAND_LINE, example="full"),
+           default={"backup": "incr", "restore": "default"}, where=COMMAND_LINE, example="full",
+           by_command={
+               "backup": (("full copies everything; diff what changed since the last full backup; incr what changed"
+                          " since the last backup of any type. Without a full backup to rest on, a full one is"
+                          " taken."), "full"),
+               "info": ("Show only backups of this type.", "full"),
+               "restore": (("How far to recover. default: to the end of the archive. immediate: only until the data is"
+                           " consistent. time, lsn, xid, name: to --target. standby: follow the primary. preserve:"
+                           " keep the recovery settings that are there. none: no recovery, only for backups that"
+                           " were taken offline."), "time"),
+           }),
     Option("output", {"verify": Choice("none", "text"), "version": Choice("text", "num"), "": Choice("text", "json")},
            frozenset({"info", "repo-ls", "verify", "version"}), "Form of the result on standard output. For verify,"
            " none stays silent unless something is wrong.", default={"verify": "none", "": "text"},
            where=COMMAND_LINE, example="text"),
-    Option("dry-run", BOOLEAN, frozenset("annotate archive-push backup expire restore stanza-create stanza-delete"
-           " stanza-upgrade".split()), "Say what would be done and change nothing.", default="n", where=COMMAND_LINE),
-    Option("force", BOOLEAN, frozenset("backup restore stanza-create stanza-delete stop".split()),
+    Option("dry-run", BOOLEAN, DRY_RUN, "Say what would be done and change nothing.", default="n", where=COMMAND_LINE),
+    Option("force", BOOLEAN, commands("backup restore stanza-create stanza-delete stop"),
            "Override a refusal that protects data: back up offline while PostgreSQL seems to run, restore over files"
            " that are in the way, delete a stanza while PostgreSQL runs, or (stop) end running commands.",
-           default="n", where=COMMAND_LINE, depends=Depends("online", "n", commands=BACKUP)),
+           default="n", where=COMMAND_LINE, depends=Depends("online", "n", commands=BACKUP),
+           by_command={
+               "backup": (("Back up with --no-online although PostgreSQL seems to run. The backup is probably not"
+                          " consistent."), ""),
+               "restore": (("Restore although there are files in the way: everything is copied again and what is not"
+                           " part of the backup is removed. With --delta, only what differs is copied."), ""),
+               "stanza-create": ("Accepted and without effect.", ""),
+               "stanza-delete": ("Delete the stanza although PostgreSQL runs.", ""),
+               "stop": ("Also end the commands that run.", ""),
+           }),
     Option("online", BOOLEAN, frozenset({"backup", "stanza-create", "stanza-upgrade"}), "Connect to PostgreSQL. With"
            " --no-online the files alone are used, and PostgreSQL has to be stopped.", default="y",
            where=COMMAND_LINE, negate=True),
@@ -432,8 +283,8 @@ _GENERAL = (
            default="1", internal=True),
     Option("delta", BOOLEAN, frozenset({"backup", "restore"}), "Decide by checksum instead of by time and size what has"
            " to be copied. A restore then keeps the files that are right already.", default="n"),
-    Option("archive-async", BOOLEAN, ARCHIVE, "Push and get WAL in the background, ahead of PostgreSQL's requests and in"
-           " parallel.", default="n"),
+    Option("archive-async", BOOLEAN, ARCHIVE, "Push and get WAL in the background, ahead of PostgreSQL's requests and"
+           " in parallel.", default="n"),
     Option("spool-path", PATH, ARCHIVE | RESTORE, "Local directory for acknowledgements and for WAL that was fetched"
            " ahead. It has to be on the same host as PostgreSQL.", default="/var/spool/holdfast",
            depends=Depends("archive-async", "y", commands=ARCHIVE)),
@@ -737,8 +588,8 @@ _OBJECTS = (
     Option("repo-azure-container", STRING, IO, "Container.", depends=_AZURE, required=IO, example="backup"),
     Option("repo-azure-key-type", Choice("shared", "sas", "auto"), IO, "Kind of key: shared key, SAS token or managed"
            " identity.", default="shared", depends=_AZURE, example="sas"),
-    Option("repo-azure-key", STRING, IO, "Shared key or SAS token.", depends=Depends("repo-azure-key-type", "shared",
-           "sas"), secret=True),
+    Option("repo-azure-key", STRING, IO, "Shared key or SAS token.",
+           depends=Depends("repo-azure-key-type", "shared", "sas"), secret=True),
     Option("repo-azure-endpoint", STRING, IO, "Endpoint.", default="blob.core.windows.net", depends=_AZURE,
            secret=True),
     Option("repo-azure-uri-style", STYLE, IO, "Whether the account is in the host name or in the path.",
@@ -749,7 +600,8 @@ _OBJECTS = (
     Option("repo-gcs-key", STRING, IO, "Service key file or token.", depends=Depends("repo-gcs-key-type", "service",
            "token"), required=IO, secret=True),
     Option("repo-gcs-endpoint", STRING, IO, "Endpoint.", default="storage.googleapis.com", depends=_GCS_KEY_TYPE),
-    Option("repo-gcs-user-project", STRING, IO, "Project that pays for requests.", example="my-project"),
+    Option("repo-gcs-user-project", STRING, IO, "Project that pays for requests.", supported=False,
+           example="my-project"),
     Option("repo-sftp-host", STRING, IO, "Host.", depends=_SFTP, required=IO, example="backup1"),
     Option("repo-sftp-host-port", PORT, IO, "Port.", default="22", depends=_SFTP, example="2222"),
     Option("repo-sftp-host-user", STRING, IO, "User.", depends=_SFTP, required=IO, example="backup"),
@@ -772,6 +624,7 @@ _OBJECTS = (
            default_note="those of OpenSSH", example="/etc/ssh/ssh_known_hosts"),
 )
 
+GROUPS = ("pg", "repo")
 UNGROUPED = ("pg-version-force", "repo-target-time", "repo")  # look as if they had a key, but have none
 SECTIONS = (
     ("command", _COMMAND),
@@ -792,12 +645,22 @@ def option_table(sections: Iterable[tuple[str, tuple[Option, ...]]]) -> dict[str
         for option in options:
             option.section = section
             if option.name not in UNGROUPED:
-                option.group = "pg" if option.name.startswith("pg-") else "repo" if option.name.startswith("repo-") else ""
+                option.group = next((group for group in GROUPS if option.name.startswith(f"{group}-")), "")
             table[option.name] = option
     return table
 
 
 OPTIONS: dict[str, Option] = option_table(SECTIONS)
+
+
+def is_usable(option: Option) -> bool:
+    """Whether the option can have an effect: it is supported, and so is what it depends on."""
+    if option.depends is not None and option.depends.values:
+        other = OPTIONS[option.depends.option]
+        kind = other.any_type
+        if isinstance(kind, Choice) and set(option.depends.values) <= set(kind.later):
+            return False
+    return option.supported and (option.depends is None or is_usable(OPTIONS[option.depends.option]))
 
 
 class OldName:

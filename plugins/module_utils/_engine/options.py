@@ -51,7 +51,9 @@ class Config:
     names that have a section in the files. Everything else is an option: config.process_max.
     """
 
-    def __init__(self, sources: Sources, role: str, params: tuple[str, ...], draft: Draft, overrides: Mapping[str, Any]):
+    def __init__(
+        self, sources: Sources, role: str, params: tuple[str, ...], draft: Draft, overrides: Mapping[str, Any]
+    ) -> None:
         groups = {name: tuple(Group(*item) for item in group.items()) for name, group in draft.groups.items()}
         self.__dict__.update(
             command=draft.command,
