@@ -47,7 +47,7 @@ def run(
     stdin: str | bytes | None = None,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end as account(); output is text, undecodable bytes escaped; the caller looks at returncode."""
+    """Run a program to its end as account(); output is text with undecodable bytes escaped, any status is fine."""
     source: dict[str, Any] = {"stdin": subprocess.DEVNULL}
     if stdin is not None:
         source = {"input": stdin if isinstance(stdin, str) else stdin.decode("utf-8", "surrogateescape")}
@@ -56,8 +56,7 @@ def run(
         check=False,
         cwd="/",  # the account may not be allowed to enter ours
         env=environment(environ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         encoding="utf-8",
         errors="surrogateescape",
         timeout=timeout,

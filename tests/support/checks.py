@@ -18,7 +18,9 @@ TABLES = """
     where relkind in ('r', 'm') and relpersistence = 'p' and nspname !~ '^pg_' and nspname <> 'information_schema'
     order by 1
 """
-ROWS = "select count(*), coalesce(md5(string_agg(hash, '' order by hash)), '') from (select md5(t::text) hash from {} t) x"
+ROWS = """
+    select count(*), coalesce(md5(string_agg(hash, '' order by hash)), '') from (select md5(t::text) hash from {} t) x
+"""
 LARGE_OBJECTS = """
     select count(*), coalesce(md5(string_agg(md5(data), '' order by loid, pageno)), '') from pg_largeobject
 """

@@ -105,7 +105,7 @@ class Cluster:
         where["listen_addresses"] = "127.0.0.1" if self.tcp else ""
         options = {**(self.settings if self._adopted else {}), **where}
         # pg_ctl hands the options to a shell.
-        text = " ".join("-c '{}={}'".format(name, _plain(value)) for name, value in options.items())
+        text = " ".join(f"-c '{name}={_plain(value)}'" for name, value in options.items())
         argv = ["-D", os.fspath(self.data), "-l", os.fspath(self.log), "-t", str(WAIT), "-o", text]
         self.run("pg_ctl", *argv, "-w" if wait else "-W", "start")
         return self

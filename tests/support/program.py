@@ -23,8 +23,8 @@ from .cluster import Cluster
 
 ENGINE = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"  # the directory above the package _engine
 
-# As on a host: isolated (-I) from the caller's Python variables and directory, and under the name that the engine writes
-# into restore_command.
+# As on a host: isolated (-I) from the caller's Python variables and directory, and under the name that the engine
+# writes into restore_command.
 LAUNCHER = """\
 #!/bin/sh
 exec {python} -I {start} "$@"
@@ -148,8 +148,8 @@ class Program:
 
     def line(self, command: str, *parameters: str, **options: Value) -> str:
         """A shell command line, for archive_command and restore_command."""
-        plain = {"%p", "%f"}
-        return " ".join(part if part in plain else shlex.quote(part) for part in self.argv(command, *parameters, **options))
+        argv = self.argv(command, *parameters, **options)
+        return " ".join(part if part in ("%p", "%f") else shlex.quote(part) for part in argv)
 
     @property
     def archive_command(self) -> str:

