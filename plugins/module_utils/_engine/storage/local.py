@@ -37,7 +37,8 @@ from ..errors import (
     PathRemoveError,
     PathSyncError,
 )
-from .base import CHUNK, Chunk, Entry, Feature, Kind, check_name, join, walk
+from ..stream.through import BUFFERS, CHUNK, Chunk
+from .base import Entry, Feature, Kind, check_name, join, walk
 from .exclusive import open_exclusive
 from .file_system import sync_file_system
 
@@ -75,7 +76,6 @@ class LocalStorage:
         self._read_flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
         self._umask = os.umask(0o077)
         os.umask(self._umask)
-        self._buffers: list[tuple[bytearray, memoryview]] = []
         self._settled: set[bytes] = set()  # directories whose names, up to the root, are known to be durable
         self._witness = -1  # the root, open since before the first write: see sync_file_system()
 
@@ -90,7 +90,7 @@ class LocalStorage:
         with _told(FileOpenError, "open", path, FileMissingError):
             fd = os.open(path, self._read_flags)
         try:
-            buffer, view = self._buffers.pop() if self._buffers else _new_buffer()
+            buffer, view = BUFFERS.take()
             left = CHUNK if limit is None else limit
             while left > 0:
                 with _told(FileReadError, "read", path):
@@ -105,8 +105,7 @@ class LocalStorage:
                 yield view[:size]
         finally:
             os.close(fd)
-        # Not in the finally: who abandons a stream may go on using its last chunk.
-        self._buffers.append((buffer, view))
+        BUFFERS.give(buffer, view)
 
     def info(self, name: str) -> Entry | None:
         path = self._path(name)
@@ -334,12 +333,6 @@ def _encode(name: str) -> bytes:
 
 def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
-
-
-def _new_buffer() -> tuple[bytearray, memoryview]:
-    """One to read into, and the same bytes for the reader, who must not change them."""
-    buffer = bytearray(CHUNK)
-    return buffer, memoryview(buffer).toreadonly()
 
 
 def _entry(name: str, status: os.stat_result, path: bytes) -> Entry:

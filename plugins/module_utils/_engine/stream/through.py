@@ -20,6 +20,30 @@ Filter = Callable[[Iterable[Chunk]], Iterator[Chunk]]
 CHUNK = 1 << 20  # bytes; page checksums and compressors are at their best speed from here on
 
 
+class Buffers:
+    """Buffers of CHUNK bytes, used again and again: the memory of a fresh one costs more than the copy into it.
+
+    take() hands out a buffer to write to and a read-only view of it to pass on; give() takes both back. A stream gives
+    back at its regular end only: who abandons it may still use its last chunk.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[tuple[bytearray, memoryview]] = []
+
+    def take(self) -> tuple[bytearray, memoryview]:
+        try:
+            return self._free.pop()
+        except IndexError:
+            buffer = bytearray(CHUNK)
+            return buffer, memoryview(buffer).toreadonly()
+
+    def give(self, buffer: bytearray, view: memoryview) -> None:
+        self._free.append((buffer, view))
+
+
+BUFFERS = Buffers()
+
+
 def through(chunks: Iterable[Chunk], *filters: Filter) -> Iterator[Chunk]:
     """The chunks after the first filter, the second, and so on."""
     for stage in filters:
