@@ -8,6 +8,22 @@ from __future__ import annotations
 import calendar
 from random import Random
 
+import dataclasses
+from collections.abc import Sequence
+
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.archive_info import PgHistory
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.backup_info import OPTIONS, BackupEntry
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.label import parse_label
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.manifest import (
+    Database,
+    File,
+    Link,
+    Manifest,
+    Path,
+    Target,
+)
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.manifest_file import EMPTY_SHA1
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.postgres.lsn import render_lsn
 from hypothesis import strategies as st
 
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.backup_info import BackupEntry
@@ -69,7 +85,10 @@ def size_texts() -> st.SearchStrategy[str]:
     """Sizes as people write them: 0, 20MiB, 8gb, 64K."""
     units = st.sampled_from(["", *"bkmgtp", "kb", "mb", "gb", "kib", "mib", "gib", "tib", "pib"])
     return st.builds(
-        lambda number, unit, upper: f"{number}{unit.upper() if upper else unit}", st.integers(0, 4096), units, st.booleans()
+        lambda number, unit, upper: f"{number}{unit.upper() if upper else unit}",
+        st.integers(0, 4096),
+        units,
+        st.booleans(),
     )
 
 
@@ -88,3 +107,213 @@ def contents(draw: st.DrawFn) -> bytes:
     runs = st.builds(lambda byte, length: bytes([byte]) * length, st.integers(0, 255), st.integers(0, 100_000))
     noise = st.builds(lambda seed, length: Random(seed).randbytes(length), st.integers(0, 99), st.integers(0, 50_000))
     return b"".join(draw(st.lists(st.one_of(st.binary(max_size=300), runs, noise), max_size=3)))
+
+
+def system_ids() -> st.SearchStrategy[int]:
+    return st.integers(1, (1 << 64) - 1)
+
+
+def versions() -> st.SearchStrategy[str]:
+    return st.sampled_from(["9.6", "10", "13", "14", "15", "16", "17", "18"])
+
+
+def histories() -> st.SearchStrategy[tuple[PgHistory, ...]]:
+    """One to four entries with ids from 1 that grow by one."""
+    one = st.builds(
+        PgHistory, st.just(0), system_ids(), versions(), st.integers(900, 2000), st.integers(201600000, 2**31)
+    )
+    return st.lists(one, min_size=1, max_size=4).map(
+        lambda entries: tuple(dataclasses.replace(entry, id=number) for number, entry in enumerate(entries, 1))
+    )
+
+
+def stored_texts() -> st.SearchStrategy[str]:
+    """Strings that a document can hold as values: anything, bytes that are not UTF-8 included."""
+    return st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape")) | st.text(
+        st.characters(exclude_categories=["Cs"]), max_size=20
+    )
+
+
+def annotation_keys() -> st.SearchStrategy[str]:
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters='"\\', min_codepoint=32), max_size=16)
+
+
+def annotations() -> st.SearchStrategy[dict[str, str]]:
+    return st.dictionaries(annotation_keys(), stored_texts(), max_size=4)
+
+
+def passphrases() -> st.SearchStrategy[str]:
+    return st.text("abcdefXYZ0123+/=", min_size=1, max_size=64)
+
+
+def segment_names() -> st.SearchStrategy[str]:
+    return st.from_regex(r"[0-9A-F]{24}", fullmatch=True)
+
+
+def sizes() -> st.SearchStrategy[int]:
+    return st.sampled_from([0, 1, 8192]) | st.integers(0, 1 << 50)
+
+
+def times() -> st.SearchStrategy[int]:
+    return st.integers(0, 1 << 33)
+
+
+@st.composite
+def backup_entries(draw: st.DrawFn, pg_id: int = 1) -> BackupEntry:
+    label = draw(labels())
+    parsed = parse_label(label)
+    online = draw(st.booleans())
+    block_incr = draw(st.booleans())
+    others = sorted(draw(st.sets(labels(), max_size=3)) | {parsed.full}) if parsed.type != "full" else []
+    lsn = draw(lsns())
+    flags = draw(st.lists(st.booleans(), min_size=7, max_size=7))
+    return BackupEntry(
+        label,
+        parsed.type,
+        *draw(st.lists(times(), min_size=2, max_size=2)),
+        *draw(st.lists(sizes(), min_size=4, max_size=4)),
+        pg_id,
+        *(draw(st.lists(sizes(), min_size=2, max_size=2)) if block_incr else (None, None)),
+        prior=others[-1] if others else None,
+        reference=tuple(others),
+        archive_start=draw(segment_names()) if online else None,
+        archive_stop=draw(segment_names()) if online else None,
+        lsn_start=render_lsn(lsn) if online else None,
+        lsn_stop=render_lsn(lsn) if online else None,
+        error=draw(st.sampled_from([None, True, False])),
+        annotation=draw(annotations()),
+        **dict(zip((option.replace("-", "_") for option in OPTIONS), flags)),
+        writer=draw(stored_texts()),
+    )
+
+
+def name_components() -> st.SearchStrategy[str]:
+    """File names as a Unix file system has them, without the line feed that no manifest can hold; often odd ones."""
+    odd = st.sampled_from(
+        [
+            "a=b.txt",
+            "=5=",
+            'eq={"x":1}=y',
+            "back\\slash",
+            "tab\there",
+            'q"uote',
+            "bad\udcffname",
+            "[x]",
+            "#",
+            "\x01\r",
+            " ",
+        ]
+    )
+    plain = st.text("0123456789abc_.", min_size=1, max_size=8)
+    raw = st.binary(min_size=1, max_size=10).map(lambda name: name.decode("utf-8", "surrogateescape"))
+    return (odd | plain | raw).filter(lambda name: name not in (".", "..") and not set(name) & set("/\x00\n"))
+
+
+def manifest_names() -> st.SearchStrategy[str]:
+    roots = st.sampled_from(["pg_data", "pg_data/base/1", "pg_tblspc/16384/PG_15_202209061"])
+    below = st.lists(name_components(), min_size=1, max_size=3)
+    return st.tuples(roots, below).map(lambda parts: "/".join([parts[0], *parts[1]]))
+
+
+def owners() -> st.SearchStrategy[str | None]:
+    return st.sampled_from(["postgres", None, "o'wner", "ünïx"])
+
+
+def modes() -> st.SearchStrategy[int]:
+    return st.sampled_from([0o600, 0o640, 0o644]) | st.integers(0, 0o777)
+
+
+def digests() -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=20, max_size=20)
+
+
+@st.composite
+def page_errors(draw: st.DrawFn) -> tuple[int | tuple[int, int], ...] | None:
+    pages: list[int | tuple[int, int]] = []
+    following = 0
+    for gap, length in draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), max_size=4)):
+        first = following + gap
+        following = first + length
+        pages.append(first if length == 1 else (first, following - 1))
+    return tuple(pages) or None
+
+
+@st.composite
+def files(draw: st.DrawFn, names: st.SearchStrategy[str], references: Sequence[str]) -> File:
+    size = draw(sizes())
+    block = draw(st.booleans())
+    bundle = draw(st.booleans())
+    valid = draw(st.sampled_from([None, True, False]))
+    return File(
+        draw(names),
+        size,
+        draw(st.integers(-10, 1 << 33)),
+        draw(modes()),
+        draw(owners()),
+        draw(owners()),
+        (draw(digests()) if size else EMPTY_SHA1),
+        draw(st.none() | digests()),
+        draw(st.none() | sizes()),
+        draw(st.none() | st.sampled_from(references)) if references else None,
+        draw(st.integers(1, 1 << 40)) if bundle else 0,
+        draw(sizes()) if bundle else 0,
+        valid,
+        draw(page_errors()) if valid is False else None,
+        draw(st.integers(1, 11)) * 8192 if block else 0,
+        draw(st.integers(6, 16)) if block else 6,
+        draw(st.integers(1, 9999)) if block else 0,
+        draw(st.none() | sizes().filter(lambda original: original != size)),
+    )
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> Manifest:
+    """Manifests that check_names accepts, with one tablespace, one linked file and one linked directory at most."""
+    label = draw(labels())
+    kind = parse_label(label).type
+    reference = sorted(draw(st.sets(labels(), max_size=3)) - {label}) if kind != "full" else []
+    online = draw(st.booleans())
+    root = (draw(st.sampled_from([0o700, 0o750])), draw(owners()), draw(owners()))
+    pg = draw(histories())[0] if draw(st.booleans()) else PgHistory(0, 0, "15", 1300, 202209061)
+    targets = {"pg_data": Target("pg_data", "path", "/srv/pg/main")}
+    links = []
+    paths = [Path("pg_data", *root)]
+    if draw(st.booleans()):
+        targets["pg_tblspc/16384"] = Target("pg_tblspc/16384", "link", "/mnt/ts", None, "16384", draw(stored_texts()))
+        links.append(Link("pg_data/pg_tblspc/16384", "/mnt/ts", draw(owners()), draw(owners())))
+        paths += [Path("pg_tblspc", *root), Path("pg_tblspc/16384", *root)]
+    if draw(st.booleans()):
+        targets["pg_data/l.conf"] = Target("pg_data/l.conf", "link", "../etc", "l.conf")
+        links.append(Link("pg_data/l.conf", "../etc/l.conf", draw(owners()), draw(owners())))
+    taken = {path.name for path in paths}
+    found = draw(st.lists(files(manifest_names(), reference), max_size=6, unique_by=lambda file: file.name))
+    found.sort(key=lambda file: file.name.encode("utf-8", "surrogateescape"))
+    owned = st.builds(Path, st.just("pg_data/base"), modes(), owners(), owners())
+    return Manifest(
+        label,
+        kind,
+        pg,
+        draw(labels()) if kind != "full" else None,
+        [*reference, label],
+        *draw(st.lists(times(), min_size=3, max_size=3)),
+        *(draw(st.lists(segment_names(), min_size=2, max_size=2)) if online else (None, None)),
+        *((render_lsn(draw(lsns())), render_lsn(draw(lsns()))) if online else (None, None)),
+        *draw(st.lists(st.booleans(), min_size=3, max_size=3)),
+        {"option-compress-type": "zst", "option-compress-level": draw(st.integers(-7, 22)), "option-online": online},
+        targets,
+        [file for file in found if file.name not in taken],
+        [*paths, draw(owned)],
+        links,
+        {name: Database(oid, 4) for name, oid in draw(databases()).items()} if online else {},
+        draw(annotations()),
+        draw(st.none() | passphrases()),
+        draw(stored_texts()),
+    )
+
+
+def databases() -> st.SearchStrategy[dict[str, int]]:
+    """oid by name; names are raw bytes with anything but a line feed."""
+    names = st.sampled_from(["postgres", 'o=d"d {x']) | st.binary(min_size=1, max_size=10).map(
+        lambda raw: raw.decode("utf-8", "surrogateescape")
+    )
+    return st.dictionaries(names.filter(lambda name: "\n" not in name), st.integers(1, 1 << 31), max_size=3)

@@ -443,3 +443,7 @@ class ClockError(EngineError):
 class UnknownError(EngineError):
     code = 125
     name = "unknown"
+
+
+# Never collected in order to go on with the next repository or file: a bug, the end of memory, a signal.
+FATAL = (AssertError, MemoryLimitError, TermError)

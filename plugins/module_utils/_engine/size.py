@@ -10,9 +10,8 @@ def readable_size(size: int) -> str:
     """Below 1024 NB; else KB, MB, GB (binary) with one decimal, a trailing .0 dropped: 29.5MB, 1GB."""
     if size < 1024:
         return f"{size}B"
-    value = float(size)
-    for unit in ("KB", "MB", "GB", "TB", "PB"):
-        value /= 1024
-        if value < 1024 or unit == "PB":
-            break
+    value, unit = size / 1024, "KB"
+    for larger in ("MB", "GB"):
+        if value >= 1024:
+            value, unit = value / 1024, larger
     return f"{value:.1f}".replace(".0", "") + unit
