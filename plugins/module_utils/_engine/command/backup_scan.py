@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..format.manifest import File, Link, Path, Target
 from ..postgres import files as rules
-from ..postgres.links import LinkTarget, absolute_destination, check_link_targets
+from ..postgres.links import LinkTarget, absolute_destination, check_link_target
 
 log = logging.getLogger("holdfast")
 
@@ -164,8 +164,8 @@ class ClusterScan:
         self._walk(directory, f"{target}/{self._tablespace_dir}")
 
     def _check_target(self, target: LinkTarget) -> None:
+        check_link_target(self.pg_path, target, self._link_targets)
         self._link_targets.append(target)
-        check_link_targets(self.pg_path, self._link_targets)
 
     def _record_file(self, name: str, info: os.stat_result) -> None:
         self.files.append(
@@ -182,7 +182,7 @@ class ClusterScan:
     def _drop_unlogged(self, path: str, first: int) -> None:
         """Remove what belongs to unlogged relations from the files recorded since index first, all of them in path."""
         strip = len(path) + 1
-        doomed = rules.unlogged({file.name[strip:] for file in self.files[first:]}, path)
+        doomed = rules.unlogged({file.name[strip:] for file in self.files[first:]})
         if doomed:
             self.files[first:] = [file for file in self.files[first:] if file.name[strip:] not in doomed]
 

@@ -39,6 +39,8 @@ _INTERNAL_INIT = re.compile(r"pg_internal\.init(?:\.[0-9]+)?")
 # Changes to these are in the WAL: bytes past the size seen at the start of the backup will be replayed.
 _REPLAYED = ("pg_data/base/", "pg_data/global/", "pg_data/pg_xact/", "pg_data/pg_multixact/", "pg_tblspc/")
 _NO_PAGES = ("/PG_VERSION", "/pg_filenode.map")
+_SEGMENT = re.compile(r".*\.([0-9]{1,5})", re.DOTALL)
+_SEGMENTS = 1 << 15  # of 1 GiB, more than a relation of 2^32 pages can have
 
 
 def is_relation_dir(path: str) -> bool:
@@ -67,7 +69,7 @@ def skips_file(directory: str, base_name: str, online: bool, in_relation_dir: bo
     return online and directory == WAL_DIR
 
 
-def unlogged(names: set[str], directory: str) -> set[str]:
+def unlogged(names: set[str]) -> set[str]:
     """Those files of a relation directory whose relation has an init fork: recovery makes them anew from it.
 
     names: base names in one relation directory. The init forks themselves are not in the result.
@@ -88,6 +90,7 @@ def is_replayed(name: str) -> bool:
 
 
 def segment_number(base_name: str) -> int:
-    """Number of a 1 GiB segment of a relation: 2 for 16384.2, 0 for 16384."""
-    suffix = base_name.rpartition(".")[2]
-    return int(suffix) if suffix != base_name and suffix.isdigit() else 0
+    """Number of a 1 GiB segment of a relation: 2 for 16384.2, 0 for 16384 and for names that only look alike."""
+    match = _SEGMENT.fullmatch(base_name)
+    number = int(match.group(1)) if match else 0
+    return number if number < _SEGMENTS else 0
