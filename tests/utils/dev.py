@@ -157,14 +157,13 @@ def install(packages: Sequence[tuple[str, str]]) -> None:
     if not missing:
         return
     script = ["sh", str(CHECKOUT / "tests" / "utils" / "packages.sh"), *missing]
-    if not shutil.which("apt-get"):
-        fail(f"please install what Debian calls {' '.join(missing)}")
-    if not is_root():
-        if not shutil.which("sudo"):
-            fail(f"please have these packages installed, there is no sudo here: {' '.join(missing)}")
-        script = ["sudo", *script]
-    say(f"installing {' '.join(missing)}")
-    call(script, cwd="/")
+    names = " ".join(missing)
+    say(f"installing {names}")
+    if not shutil.which("apt-get") or not (is_root() or shutil.which("sudo")):
+        fail(f"this needs apt-get, as root or with sudo; please have installed what Debian calls {names}")
+    done = subprocess.run(script if is_root() else ["sudo", *script], check=False, stdout=sys.stderr, cwd="/")
+    if done.returncode != 0:
+        fail(f"could not install {names}; please have it installed by an administrator")
 
 
 def requirements(names: Sequence[str]) -> list[str]:

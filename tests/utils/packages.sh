@@ -16,6 +16,7 @@ made_policy=
 
 restore() {
     rm -f "$clusters/holdfast-tests.conf"
+    rmdir --ignore-fail-on-non-empty "$clusters"
     if [ -n "$made_policy" ]; then rm -f "$policy"; fi
 }
 trap restore EXIT
