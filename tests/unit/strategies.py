@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import calendar
-from random import Random
-
 import dataclasses
 from collections.abc import Sequence
+from random import Random
+
+from hypothesis import strategies as st
 
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.archive_info import PgHistory
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.backup_info import OPTIONS, BackupEntry
@@ -24,9 +25,6 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.m
 )
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.manifest_file import EMPTY_SHA1
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.postgres.lsn import render_lsn
-from hypothesis import strategies as st
-
-from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.backup_info import BackupEntry
 
 
 def full_labels() -> st.SearchStrategy[str]:

@@ -7,6 +7,9 @@ import os
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.errors import (
     AssertError,
     ClockError,
@@ -14,8 +17,6 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.errors i
 )
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format import label
 from ansible_collections.holdfast.postgres.tests.unit import strategies
-from hypothesis import given
-from hypothesis import strategies as st
 
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 UTC = "UTC0"

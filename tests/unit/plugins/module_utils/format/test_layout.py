@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format import layout
 
 SHA1 = "0e0a94419aae7ddf8b89d43ccca3623f45cf9715"

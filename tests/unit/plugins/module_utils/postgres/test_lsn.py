@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.errors import FormatError
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.postgres import lsn
 from ansible_collections.holdfast.postgres.tests.unit import strategies
-from hypothesis import given
-from hypothesis import strategies as st
 
 MIB = 1 << 20
 
