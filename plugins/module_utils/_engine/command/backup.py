@@ -30,10 +30,11 @@ from ..postgres.lsn import next_segment, render_lsn
 from ..repo import Repo, open_repo
 from ..size import readable_size
 from ..stream.codec import extension
-from .backup_begin import begin, copy_jobs, copy_setup
+from .backup_begin import Begun, begin, copy_jobs, copy_setup
 from .backup_copy import Copied, CopyJob, CopySetup, Form, copy_job, sha1
 from .backup_manifest import check_complete, describe, page_text, store_result
 from .backup_plan import Need
+from .backup_resume import clean_interrupted, find_interrupted, resume_needs
 from .backup_source import Source, Start, Stop, check_identity, open_source
 from .outcome import Outcome
 from .reconcile import load_reconciled
@@ -97,13 +98,13 @@ class _Backup:
                 self._wait_for(archive_id, [start.checked_segment])
             begun = begin(config, repo, info, source, start, start_time)
             manifest = begun.manifest
-            self._name(manifest, info, start_time)
+            needs = self._name(begun, info, start_time)
             setup = copy_setup(config, repo, manifest, source)
             repo.storage.make_path(layout.backup_dir(repo.stanza, manifest.label), durable=False)
             if config.resume:
                 repo.save_manifest_copy(manifest, info.cipher_pass)
             self._make_paths(manifest)
-            self._copy(manifest, info, setup, begun.needs, source)
+            self._copy(manifest, info, setup, needs, source)
             source.check_roles()
             self._link_references(manifest)
             stop = source.stop()
@@ -132,19 +133,26 @@ class _Backup:
             wait_for_segment(self._repo, archive_id, segment, self._config.archive_timeout)
             log.info("WAL segment %s successfully archived", segment)
 
-    def _name(self, manifest: Manifest, info: BackupInfo, start_time: int) -> None:
-        """Give the backup its label, later than every other; remove what an interrupted backup left."""
-        repo = self._repo
-        existing = repo.labels()
-        if existing and not repo.is_complete(existing[-1]):
-            log.warning("backup '%s' was interrupted and cannot be resumed: it is removed", existing[-1])
-            repo.storage.remove_tree(layout.backup_dir(repo.stanza, existing[-1]))
-        taken = [*existing, *info.backups, *repo.history_labels()]
+    def _name(self, begun: Begun, info: BackupInfo, start_time: int) -> list[Need]:
+        """Give the backup its label: that of an interrupted one that it goes on with, or one later than all others.
+
+        Returns what has to be copied, which is less when there is something to go on with.
+        """
+        repo, manifest = self._repo, begun.manifest
+        labels = repo.labels()
+        old = find_interrupted(repo, labels, manifest, self._config.resume, info.cipher_pass)
+        if old is not None:
+            manifest.label, manifest.cipher_pass = old.label, old.cipher_pass
+            manifest.reference.append(manifest.label)
+            kept = clean_interrupted(repo, manifest, old)
+            return resume_needs(begun.needs, kept, bool(manifest.options["option-delta"]))
+        taken = [*(label for label in labels if repo.is_complete(label)), *info.backups, *repo.history_labels()]
         manifest.label, seconds = next_label(manifest.type, manifest.prior, start_time, taken)
         if seconds > start_time:
             time.sleep(max(0.0, seconds - time.time()))
         manifest.reference.append(manifest.label)
         log.info("new backup label = %s", manifest.label)
+        return begun.needs
 
     # -- copying
 

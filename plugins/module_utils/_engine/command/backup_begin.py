@@ -203,5 +203,8 @@ def _copy_file(manifest: Manifest, need: Need) -> CopyFile:
     link = None
     if file.name in manifest.targets:
         link = target_path(manifest, file.name, manifest.targets["pg_data"].path)
-    known = (file.size, file.checksum) if file.reference is not None and file.checksum is not None else None
-    return CopyFile(file.name, file.size, link, known, need.check)
+    known = resume = None
+    if file.checksum is not None and (file.reference is not None or need.resume):
+        known = (file.size, file.checksum) if file.reference is not None or need.check else None
+        resume = (file.repo_size, file.rck or file.checksum) if need.resume else None
+    return CopyFile(file.name, file.size_original or file.size, link, known, need.check, resume)

@@ -163,9 +163,12 @@ class Copier:
         name = layout.stored_file(setup.stanza, setup.label, file.name, self._extension)
         result = unit.early()
         if file.resume is not None:
-            if result is None and self._holds(name, *file.resume):
+            changed = result is None if file.check else result is not None
+            if not changed and self._holds(name, *file.resume):
                 return Copied("resumed")
             self._repo.remove(name)
+            if result is not None and result.kind == "match":
+                result = None
         if result is None:
             self._repo.write(name, unit.stored(self._alone), durable=False)
             result = unit.result()._replace(repaired=file.resume is not None)

@@ -45,9 +45,8 @@ def page_text(ranges: Sequence[PageRange]) -> str:
 
 def store_result(file: File, bundle: int, result: Copied) -> None:
     """Enter what a worker copied. From now on the file is this backup's own, whatever it referred to before."""
-    if result.size != file.size:
-        file.size_original = file.size
-        file.size = result.size
+    listed = file.size if file.size_original is None else file.size_original
+    file.size, file.size_original = result.size, listed if result.size != listed else None
     file.checksum, file.rck, file.repo_size = result.checksum, result.rck, result.repo_size
     file.reference = None
     file.bundle_id = bundle if result.kind == "copied" else 0

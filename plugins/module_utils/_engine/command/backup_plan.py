@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ..format.backup_info import BackupInfo
 from ..format.manifest import File, Manifest
 from ..format.manifest_file import EMPTY_SHA1
+from ..postgres.files import has_pages
 
 # Files of a job without a bundle: so many that handing it out costs nothing beside copying it.
 GROUP_BYTES = 8 << 20
@@ -57,19 +58,24 @@ def delta_reason(manifest: Manifest, prior: Manifest, start_segment: str | None,
                 f"file '{file.name}' has timestamp earlier than prior backup (prior {before.timestamp}, "
                 f"current {file.timestamp}), enabling delta checksum"
             )
-        if file.timestamp == before.timestamp and file.size != (before.size_original or before.size):
+        before_size = before.size if before.size_original is None else before.size_original
+        if file.timestamp == before.timestamp and file.size != before_size:
             return (
                 f"file '{file.name}' has same timestamp ({file.timestamp}) as prior but different size (prior "
-                f"{before.size}, current {file.size}), enabling delta checksum"
+                f"{before_size}, current {file.size}), enabling delta checksum"
             )
     return None
 
 
 class Need(NamedTuple):
-    """A file that has to be looked at. check: hash it first, since only then is it known whether it changed."""
+    """A file that has to be looked at. check: hash it first, since only then is it known whether it changed.
+
+    resume: an interrupted backup stored it; what it recorded is in the file already.
+    """
 
     file: File
     check: bool
+    resume: bool = False
 
 
 def merge_prior(manifest: Manifest, prior: Manifest | None, delta: bool) -> list[Need]:
@@ -82,6 +88,8 @@ def merge_prior(manifest: Manifest, prior: Manifest | None, delta: bool) -> list
     for file in manifest.files:
         if manifest.bundle and file.size == 0:
             file.checksum = EMPTY_SHA1
+            if manifest.options.get("option-checksum-page") and has_pages(file.name):
+                file.checksum_page = True
             continue
         before = prior.file(file.name) if prior is not None else None
         if prior is None or before is None:

@@ -15,19 +15,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import OptionInvalidError
+from ..program import program
 from ..version import PRODUCT
 
 if TYPE_CHECKING:
     from ..options import Config
 
-DEFAULT_PROGRAM = "/usr/local/bin/holdfast"
 
 AUTO_CONF = "postgresql.auto.conf"
 RECOVERY_SIGNAL = "recovery.signal"
 STANDBY_SIGNAL = "standby.signal"
 
-# Names are matched as the server does: in any case, with or without an equals sign (guc-file.l).
-_TARGET = re.compile(r"[ \t]*recovery_target(?:_(?:action|inclusive|lsn|name|time|timeline|xid))?(?=[ \t=])", re.I)
+# Names are matched as the server does: in any case, with or without blanks or an equals sign (guc-file.l).
+_TARGET = re.compile(
+    r"[ \t\r]*recovery_target(?:_(?:action|inclusive|lsn|name|time|timeline|xid))?(?=[ \t\r='])", re.IGNORECASE
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)?")
 _TARGET_TYPES = {"name": "recovery_target_name", "xid": "recovery_target_xid", "time": "recovery_target_time",
                  "lsn": "recovery_target_lsn"}  # fmt: skip
 
@@ -52,17 +55,26 @@ class Recovery:
 def check_recovery_options(options: Mapping[str, str]) -> None:
     """OptionInvalidError for settings that make a restored cluster unusable; called before anything is touched."""
     for name in options:
-        if name.replace("-", "_").lower() == "standby_mode":
+        if _NAME.fullmatch(name) is None:
+            raise OptionInvalidError(
+                f"recovery-option {name!r} cannot be the name of a setting", "write --recovery-option=<name>=<value>"
+            )
+        if _setting(name) == "standby_mode":
             raise OptionInvalidError(
                 "recovery-option standby_mode does not exist in PostgreSQL 12 and later", "use --type=standby instead"
             )
+
+
+def _setting(name: str) -> str:
+    """The name of a setting as the server spells it."""
+    return name.replace("-", "_").lower()
 
 
 def recovery_settings(recovery: Recovery) -> list[tuple[str, str]]:
     """(name, value) in the order in which they are written; empty for none and preserve."""
     if recovery.kind in ("none", "preserve"):
         return []
-    given = {name.replace("-", "_"): value for name, value in (recovery.options or {}).items()}
+    given = {_setting(name): value for name, value in (recovery.options or {}).items()}
     settings = {name: given[name] for name in sorted(given)}
 
     def put(name: str, value: str) -> None:
@@ -108,7 +120,7 @@ def render_auto_conf(existing: str, recovery: Recovery, stamp: str) -> str:
 
 def quote_setting(value: str) -> str:
     """A value as postgresql.conf takes it: in single quotes, those within doubled, backslashes too (guc-file.l)."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return "'" + value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n") + "'"
 
 
 def render_restore_command(program: str, options: Sequence[str]) -> str:
@@ -163,6 +175,6 @@ def restore_command(config: Config) -> str:
 
     What is in the configuration file will be read from there; secrets never come from a command line.
     """
-    left_out = ("exec-id", "job-retry", "log-", "process-max", "cmd=")
+    left_out = ("exec-id", "job-retry", "log-", "no-log-", "process-max", "cmd=")
     words = [word for word in config.for_command("archive-get").arguments() if not word[2:].startswith(left_out)]
-    return render_restore_command(config.cmd or DEFAULT_PROGRAM, words)
+    return render_restore_command(program(config), words)

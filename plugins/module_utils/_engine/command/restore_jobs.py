@@ -15,6 +15,7 @@ from ..postgres.files import CONTROL
 from ..storage.local import TEMP_SUFFIX
 from ..stream.codec import extension
 from .restore_copy import RestoreFile, RestoreJob, RestorePart, RestoreSetup
+from .restore_select import is_zeroed
 
 if TYPE_CHECKING:
     from .restore_plan import Plan
@@ -67,6 +68,7 @@ def _restore_file(plan: Plan, file: File) -> RestoreFile:
     return RestoreFile(
         file.name, path, file.size, file.timestamp, file.mode, file.checksum or EMPTY_SHA1, file.bundle_offset,
         file.repo_size, plan.destination.owner_of(file),
+        is_zeroed(file.name, plan.zeroed),
     )  # fmt: skip
 
 

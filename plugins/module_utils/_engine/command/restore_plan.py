@@ -19,6 +19,7 @@ from ..postgres.history import parse_history
 from ..repo import Repo, open_repos
 from .restore_map import map_manifest
 from .restore_owner import survey_owners
+from .restore_select import zeroed_databases
 from .restore_set import Chosen, Listing, check_timeline, choose_set, parse_timeline
 from .restore_target import MANIFEST_FILE, Destination
 
@@ -33,7 +34,7 @@ class Plan:
     """What a restore will do. kind: of the recovery target.
 
     clean: the destination may hold files, and those of no use are removed; delta: what is right is kept; by_time: and
-    that is judged by size and time, without reading.
+    that is judged by size and time, without reading. zeroed: oids of the databases whose files become holes.
     """
 
     repo: Repo
@@ -43,6 +44,7 @@ class Plan:
     clean: bool
     delta: bool
     by_time: bool
+    zeroed: frozenset[int]
 
 
 def plan_restore(config: Config, pg_path: str) -> Plan:
@@ -51,8 +53,9 @@ def plan_restore(config: Config, pg_path: str) -> Plan:
     clean = _may_clean(config, pg_path)
     repos = open_repos(config, read_only=True)
     listings, usable = _listings(repos)
-    kind = config.type or "default"
-    chosen = choose_set(listings, config.set, kind, config.target)
+    kind = config.type
+    label = config.set if config.source("set") != "default" else None
+    chosen = choose_set(listings, label, kind, config.target)
     for warning in chosen.warnings:
         log.warning("%s", warning)
     repo, info = usable[chosen.position], listings[chosen.position].info
@@ -67,7 +70,7 @@ def plan_restore(config: Config, pg_path: str) -> Plan:
     online = bool(manifest.options.get("option-online"))
     if online:
         _check_timeline(config, repo, chosen, kind)
-    elif config.type is None or config.source("type") == "default":
+    elif config.source("type") == "default":
         kind = "none"
     mapped = map_manifest(
         manifest,
@@ -84,7 +87,8 @@ def plan_restore(config: Config, pg_path: str) -> Plan:
     destination = Destination(manifest, pg_path, clean, kind == "preserve", survey_owners(manifest, pg_path))
     destination.check()
     delta = clean and bool(config.delta)  # force alone cleans, but copies every file
-    return Plan(repo, manifest, destination, kind, clean, delta, delta and bool(config.force))
+    zeroed = zeroed_databases(manifest, config.db_include or (), config.db_exclude or ())
+    return Plan(repo, manifest, destination, kind, clean, delta, delta and bool(config.force), zeroed)
 
 
 def _check_checksums(manifest: Manifest) -> None:

@@ -23,6 +23,9 @@ _TIME = re.compile(
 )
 
 
+_TIMELINE = re.compile(r"0[xX]([0-9a-fA-F]+)|([0-9]+)")
+
+
 class Listing(NamedTuple):
     """The backups of one repository. name: how messages call it (repo1)."""
 
@@ -120,10 +123,8 @@ def parse_target_time(text: str) -> int:
 
 def parse_timeline(text: str) -> int:
     """A target timeline given as a decimal, or hexadecimal after 0x; DbMismatchError for anything else."""
-    try:
-        number = int(text, 16) if text.lower().startswith("0x") else int(text)
-    except ValueError:
-        number = 0
+    match = _TIMELINE.fullmatch(text)
+    number = 0 if match is None else int(match[1] or match[2], 16 if match[1] else 10)
     if not 0 < number < 1 << 32:
         raise DbMismatchError(
             f"target timeline '{text}' is not a timeline", "use current, latest or the number of a timeline"
