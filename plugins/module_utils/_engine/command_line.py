@@ -148,7 +148,7 @@ def _next_value(option: Option, written: str, rest: Iterable[str]) -> str:
 
 def _check_mode(option: Option, written: str, mode: str, equals: str) -> None:
     if mode and equals:
-        raise OptionInvalidError(f"option --{written} takes no value")
+        raise OptionInvalidError(f"option --{written} takes no value", f"write --{written}")
     if mode == NEGATE and not option.negate:
         raise OptionInvalidError(f"option --{written} does not exist", f"--{option.name} cannot be negated")
     if mode == RESET and option.where == COMMAND_LINE:
@@ -173,7 +173,8 @@ def _resolve(written: str) -> tuple[Option, int, str]:
     if candidates:
         full = sorted({option.full_name(key) for option, key in candidates})
         raise OptionInvalidError(f"option --{written} is ambiguous", "it may be: " + ", ".join(full))
-    raise OptionInvalidError(f"option --{written} does not exist", closest(name, _all_names(), "--"))
+    hint = closest(name, _all_names(), "--") or "holdfast help <command> shows the options of a command"
+    raise OptionInvalidError(f"option --{written} does not exist", hint)
 
 
 def _starting_with(start: str) -> list[tuple[Option, int]]:
@@ -194,9 +195,11 @@ def _parse_command(words: Sequence[str], options: Givens) -> tuple[str, str]:
         raise CommandRequiredError("no command given", "run: holdfast help")
     command, _, role = words[0].partition(":")
     if command not in COMMANDS:
-        raise CommandInvalidError(f"command {command} does not exist", closest(command, COMMANDS))
+        raise CommandInvalidError(
+            f"command {command} does not exist", closest(command, COMMANDS) or "run: holdfast help"
+        )
     if words[0] != command and role not in COMMANDS[command].roles:
-        raise CommandInvalidError(f"command {command} has no role {role!r}")
+        raise CommandInvalidError(f"command {command} has no role {role!r}", f"write {command}")
     return command, role
 
 
@@ -204,7 +207,7 @@ def _check_for_command(line: Line, names: Mapping[Name, str]) -> None:
     for name in line.options:
         option = OPTIONS[name[0]]
         if line.command not in option.commands:
-            hint = f"it is for: {', '.join(sorted(option.commands))}" if option.commands else ""
+            hint = f"it is for: {', '.join(sorted(option.commands)) or 'no command that we have'}"
             raise OptionInvalidError(f"option --{names[name]} is not for the command {line.command}", hint)
     if line.params and not COMMANDS[line.command].parameters:
         raise ParamInvalidError(

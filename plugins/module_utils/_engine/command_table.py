@@ -188,7 +188,6 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-
 def commands(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
@@ -196,8 +195,7 @@ def commands(names: str) -> frozenset[str]:
 ALL = frozenset(COMMANDS) - {"help", "version"}
 IO = ALL - {"start", "stop"}
 LOCK = commands(
-    "annotate archive-get archive-push backup expire info restore stanza-create stanza-delete stanza-upgrade start"
-    " stop"
+    "annotate archive-get archive-push backup expire info restore stanza-create stanza-delete stanza-upgrade start stop"
 )
 PARALLEL = commands("archive-get archive-push backup restore verify")
 PG = commands("backup check checkpoint stanza-create stanza-delete stanza-upgrade")

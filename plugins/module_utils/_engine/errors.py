@@ -37,7 +37,6 @@
      +- FileRemoveError             60  cannot remove a file
      +- PathRemoveError             61  cannot remove a directory
      +- StopError                   62  a stop file forbids the command
-     +- TermError                   63  terminated by a signal
      +- FileWriteError              64  cannot write a file
      +- FeatureNotSupportedError    67  an unsupported feature is in use
      +- ArchiveCommandInvalidError  68  archive_command does not use the engine
@@ -71,6 +70,7 @@
      +- AccessError                105  authentication or authorisation failed
      +- ClockError                 106  unexpected change of the clock
      +- UnknownError               125  no specific code; an unexpectedly dead worker
+    TermError                       63  terminated by a signal; apart, because nobody may go on after it
 
 The class carries what a program needs (exit status, short name, whether to retry), the instance what a person needs
 (message, hint). The numbers are pgBackRest's, so that what watches its exit status goes on working. Anything else that
@@ -273,9 +273,25 @@ class StopError(EngineError):
     name = "stop"
 
 
-class TermError(EngineError):
+class TermError(BaseException):
+    """A signal that arrived in the middle of anything.
+
+    Not an Exception, as KeyboardInterrupt is none: who collects the failures of repositories or files must never take
+    the wish to end for one of them and go on.
+    """
+
     code = 63
     name = "term"
+    retryable = False
+    label = "TermError"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class FileWriteError(EngineError):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         checkpoint,
         control,
         expire,
-        help,  # noqa: A004
+        help,
         info,
         repo_files,
         restore,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .command.outcome import Outcome
 
 UNEXPECTED = 125  # exit status after a bug
+STOPS_RECOVERY = 128  # added to the status of an archive-get that failed: see _recovery_would_end()
 ROOT = 0
 
 COMMAND_FUNCTIONS = {
@@ -71,9 +72,24 @@ COMMAND_FUNCTIONS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """argv: without the program; by default that of this process. Returns the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    status = _main(words)
+    return status + STOPS_RECOVERY if status > 1 and "archive-get" in words and _recovery_would_end() else status
+
+
+def _recovery_would_end() -> bool:
+    """Whether PostgreSQL, in whose directory restore_command runs, is recovering and is no standby.
+
+    It takes every status up to 125, also that of a repository it could not reach, for the end of the archive, and
+    opens for business without the rest of the WAL. A standby asks again instead, and must not be stopped.
+    """
+    return os.path.exists("recovery.signal") and not os.path.exists("standby.signal")
+
+
+def _main(words: Sequence[str]) -> int:
     try:
         catch_signals()
-        config = load(sys.argv[1:] if argv is None else argv, os.environ)
+        config = load(words, os.environ)
         if config.command in ("help", "version"):  # no log: a broken configuration must not stand in their way
             outcome = _function(config.command)(config)
             _write_output(outcome.output)
@@ -83,6 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _logged(config)
         finally:
             logs.shutdown()
+    except TermError as error:
+        _complain(f"[{error.code:03d}]: {error.message}")
+        return error.code
     except EngineError as error:
         _complain(f"[{error.code:03d}]: {logs.failure_text(error)}")
         return error.code
@@ -181,11 +200,17 @@ def _write_output(text: str) -> None:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has seen enough (| head). The interpreter must not complain either when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
     except OSError as error:
-        raise FileWriteError(f"cannot write to standard output: {error.strerror}") from error
+        _give_up_output()
+        if not isinstance(error, BrokenPipeError):  # that reader has seen enough, as head does
+            raise FileWriteError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def _give_up_output() -> None:
+    """What is left in the buffer goes nowhere; otherwise the interpreter fails at its very end, when it tries again."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def catch_signals() -> None:

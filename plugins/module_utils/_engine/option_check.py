@@ -32,12 +32,12 @@ def check(draft: Draft) -> None:
     _check_repo_choice(draft)
     used = used_repos(draft)
     _warn_deprecated(draft)
-    _check_supported(draft, used)
-    _check_repo_paths(draft)
-    _set_timeouts(draft)
     for key, repo in used.items():
         _check_s3_bucket(key, repo)
         _check_sftp(draft, key, repo)
+    _check_supported(draft, used)
+    _check_repo_paths(draft)
+    _set_timeouts(draft)
     if "retention_full" in next(iter(draft.groups["repo"].values()), {}):
         for key, repo in used.items():
             _set_retention(draft, key, repo)
@@ -146,7 +146,7 @@ def _set_timeouts(draft: Draft) -> None:
 
 
 def _check_s3_bucket(key: int, repo: dict[str, Any]) -> None:
-    if repo.get("s3_uri_style") == "host" and repo["storage_verify_tls"] and "." in repo["s3_bucket"]:
+    if repo["s3_uri_style"] == "host" and repo["storage_verify_tls"] and "." in repo["s3_bucket"]:
         raise OptionInvalidValueError(
             f"repo{key}-s3-bucket has a dot, so no certificate can match its host name",
             f"set repo{key}-s3-uri-style=path, or use a bucket without a dot",
@@ -154,8 +154,8 @@ def _check_s3_bucket(key: int, repo: dict[str, Any]) -> None:
 
 
 def _check_sftp(draft: Draft, key: int, repo: dict[str, Any]) -> None:
-    check_type = repo.get("sftp_host_key_check_type")
-    fingerprint = repo.get("sftp_host_fingerprint")
+    check_type = repo["sftp_host_key_check_type"]
+    fingerprint = repo["sftp_host_fingerprint"]
     if check_type == "fingerprint" and fingerprint is None:
         raise OptionRequiredError(
             f"repo{key}-sftp-host-key-check-type=fingerprint needs repo{key}-sftp-host-fingerprint",

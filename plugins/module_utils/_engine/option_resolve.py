@@ -70,7 +70,7 @@ def resolve(sources: Sources, command: str, overrides: Mapping[str, Any]) -> Dra
     resolver = Resolver(draft, merged)
     for option in OPTIONS.values():
         if command in option.commands and not option.group:
-            draft.values[option.attribute] = resolver.value(option, 0)
+            draft.values[option.attribute] = resolver.final_value(option, 0)
     for group in draft.groups:
         _resolve_group(resolver, group, draft)
     return draft
@@ -162,7 +162,7 @@ def _resolve_group(resolver: Resolver, group: str, draft: Draft) -> None:
         keys.add(1)  # the first cluster is never left out: to configure only pg2-path is a slip
     for key in sorted(keys):
         draft.groups[group][key] = {
-            option.attribute[len(group) + 1 :]: resolver.value(option, key) for option in options
+            option.attribute[len(group) + 1 :]: resolver.final_value(option, key) for option in options
         }
 
 
@@ -183,6 +183,13 @@ class Resolver:
             if OPTIONS[name].group == group and given.mode != RESET and self._unmet(OPTIONS[name], key) is None
         }
 
+    def final_value(self, option: Option, key: int) -> Any:
+        """The value; OptionRequiredError when the command cannot do without one."""
+        value = self.value(option, key)
+        if value in (None, (), {}) and self.command in option.required and self._unmet(option, key) is None:
+            raise self._required(option, key)
+        return value
+
     def value(self, option: Option, key: int) -> Any:
         name = (option.name, key)
         if name not in self.values:
@@ -190,14 +197,13 @@ class Resolver:
         return self.values[name]
 
     def _work_out(self, option: Option, key: int, given: Given | None) -> Any:
+        selector = self._selector(option, key)
+        kind = option.type_for(selector)
         unmet = self._unmet(option, key)
         if unmet is not None:
             if given is not None and given.source == FROM_LINE and given.mode != RESET:
                 raise OptionInvalidError(f"option --{option.full_name(key)} does not count here", f"it needs {unmet}")
-            return None if option.otherwise is None else option.any_type.parse(option.otherwise)
-
-        selector = self._selector(option, key)
-        kind = option.type_for(selector)
+            return None if option.otherwise is None else kind.parse(option.otherwise)
         if given is not None:
             self.draft.given[option.name, key] = given
         if given is not None and given.mode != RESET:
@@ -205,8 +211,6 @@ class Resolver:
         default = option.default_for(selector)
         if default is not None:
             return kind.parse(default)
-        if self.command in option.required:
-            raise self._required(option, key)
         return {"list": (), "map": {}}.get(kind.many)
 
     def _unmet(self, option: Option, key: int) -> str | None:

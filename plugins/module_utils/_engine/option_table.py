@@ -92,9 +92,9 @@ class Option:
     def __init__(
         self,
         name: str,
-        type: OptionType | Choices,  # noqa: A002
+        type: OptionType | Choices,
         commands: frozenset[str],
-        help: str,  # noqa: A002
+        help: str,
         *,
         default: str | Defaults | None = None,
         where: str = ANYWHERE,
@@ -139,7 +139,7 @@ class Option:
         """selector: the command, or the value of the option that this one depends on; see `by`."""
         if isinstance(self.type, OptionType):
             return self.type
-        return self.type.get(selector) or self.type[""]
+        return self.type.get(selector) or self.type.get("") or self.any_type
 
     def default_for(self, selector: str) -> str | None:
         if self.default is None or isinstance(self.default, str):
@@ -212,7 +212,8 @@ _COMMAND = (
                "backup": (("Back up with --no-online although PostgreSQL seems to run. The backup is probably not"
                           " consistent."), ""),
                "restore": (("Restore although there are files in the way: everything is copied again and what is not"
-                           " part of the backup is removed. With --delta, only what differs is copied."), ""),
+                           " part of the backup is removed. With --delta, too, files are compared by size and time"
+                           " only."), ""),
                "stanza-create": ("Accepted and without effect.", ""),
                "stanza-delete": ("Delete the stanza although PostgreSQL runs.", ""),
                "stop": ("Also end the commands that run.", ""),
@@ -273,7 +274,7 @@ _GENERAL = (
            "How new files in the repository are compressed. Files that exist stay readable whatever is chosen.",
            default="zst", example="gz"),
     Option("compress-level", {"bz2": Integer(1, 9), "gz": Integer(-1, 9), "lz4": Integer(-5, 12),
-                              "zst": Integer(-7, 22)}, frozenset({"archive-push", "backup"}),
+                              "zst": Integer(-7, 22), "none": Integer(0, 0)}, frozenset({"archive-push", "backup"}),
            "Compression level. Higher is smaller and slower; the range depends on compress-type.",
            default={"bz2": "9", "gz": "6", "lz4": "1", "zst": "3"}, by="value",
            depends=Depends("compress-type", "bz2", "gz", "lz4", "zst"), otherwise="0", example="3"),

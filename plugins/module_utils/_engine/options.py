@@ -69,7 +69,9 @@ class Config:
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name[0] == "_" or name not in self._values:
+        if name[0] == "_":
+            raise AttributeError(name)  # ends the recursion of an object that is being copied
+        if name not in self._values:
             raise AttributeError(f"the command {self.command} has no option {name}")
         return self._values[name]
 

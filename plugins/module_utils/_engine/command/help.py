@@ -47,7 +47,7 @@ One option in full:           holdfast help <command> <option>
 """
 
 
-def help(config: Config) -> Outcome:  # noqa: A001
+def help(config: Config) -> Outcome:
     """Parameters: none, a command, or a command and an option of it."""
     if len(config.params) > 2:
         raise ParamInvalidError("help takes a command and an option at most", f"usage: {_usage(COMMANDS['help'])}")
@@ -72,9 +72,8 @@ def _find_command(name: str) -> Command:
     return COMMANDS[name]
 
 
-def _find_option(command: Command, written: str) -> Option:
-    """The name may be given with or without dashes before it, and with or without its key."""
-    name = written.lstrip("-")
+def _find_option(command: Command, name: str) -> Option:
+    """The name may be given with or without its key."""
     found = OPTIONS.get(name)
     if found is None:
         with_key = find_option(name)
@@ -143,8 +142,8 @@ def _about_option(command: Command, option: Option) -> str:
 def _type_text(option: Option, command: str) -> str:
     if option.by == "command":
         return _kind_text(option.type_for(command))
-    if isinstance(option.type, Mapping):
-        return "; ".join(f"{_kind_text(kind)} for {value}" for value, kind in option.type.items())
+    if isinstance(option.type, Mapping) and option.depends:
+        return "; ".join(f"{_kind_text(option.type[value])} for {value}" for value in option.depends.values)
     return _kind_text(option.any_type)
 
 
