@@ -51,7 +51,7 @@ def mode(path: pathlib.Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def in_child(work) -> int:  # type: ignore[no-untyped-def]
+def in_child(work) -> int:
     """The wait status of a forked child that does the work."""
     pid = os.fork()
     if pid == 0:
@@ -211,7 +211,7 @@ def test_what_a_crash_left_behind_does_not_show(storage: LocalStorage, tmp_path:
     assert {entry.name: get(storage, entry.name) for entry in walk(storage)} == {"file": b"new"}
 
 
-def test_permission_denied_names_the_user(storage: LocalStorage, tmp_path: pathlib.Path, nobody) -> None:  # type: ignore[no-untyped-def]
+def test_permission_denied_names_the_user(storage: LocalStorage, tmp_path: pathlib.Path, nobody) -> None:
     put(storage, "file", b"x")
     tmp_path.chmod(0o755)
 
@@ -229,7 +229,7 @@ def test_permission_denied_names_the_user(storage: LocalStorage, tmp_path: pathl
 
 
 @pytest.fixture
-def nobody(tmp_path: pathlib.Path):  # type: ignore[no-untyped-def]
+def nobody(tmp_path: pathlib.Path):
     """Become a user without rights, in a child; an ordinary user loses the rights to the directory instead."""
     if os.getuid():
         pytest.skip("needs root to become somebody else")
@@ -274,7 +274,7 @@ def test_the_temporary_file_is_locked_until_it_has_its_name(
 ) -> None:
     temp, free = tmp_path / ("file" + TEMP_SUFFIX), []
 
-    def look(source: bytes, destination: bytes, real=os.replace) -> None:  # type: ignore[no-untyped-def]
+    def look(source: bytes, destination: bytes, real=os.replace) -> None:
         with temp.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

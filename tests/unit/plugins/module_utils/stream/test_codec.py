@@ -383,7 +383,7 @@ def test_zst_compressors_are_used_again() -> None:
     for _ in range(10):
         made.compress_one(PLAIN)
         join(made.decompress(made.compress([PLAIN])))
-    assert len(made._compressors) == len(made._decompressors) == 1  # type: ignore[attr-defined]
+    assert len(made._compressors) == len(made._decompressors) == 1
 
 
 @pytest.mark.parametrize(("name", "package", "modules"), [

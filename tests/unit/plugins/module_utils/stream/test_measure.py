@@ -9,12 +9,12 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.m
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.through import through
 
 
-def upper(chunks):  # type: ignore[no-untyped-def]
+def upper(chunks):
     for chunk in chunks:
         yield bytes(chunk).upper()
 
 
-def twice(chunks):  # type: ignore[no-untyped-def]
+def twice(chunks):
     for chunk in chunks:
         yield bytes(chunk) * 2
 
@@ -28,7 +28,7 @@ def test_filters_run_in_order() -> None:
 
 
 def test_nothing_is_pulled_before_it_is_asked_for() -> None:
-    def source():  # type: ignore[no-untyped-def]
+    def source():
         yield b"first"
         raise AssertionError("pulled too far")
 
@@ -48,7 +48,7 @@ def test_measure_of_nothing() -> None:
 def test_measure_takes_buffers_that_are_used_again() -> None:
     buffer = bytearray(b"one")
 
-    def source():  # type: ignore[no-untyped-def]
+    def source():
         yield memoryview(buffer)
         buffer[:] = b"two"
         yield memoryview(buffer)
