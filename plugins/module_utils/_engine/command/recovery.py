@@ -147,7 +147,7 @@ def render_restore_conf(label: str, stanza: str, restore_command: str, repo: str
 #   3. Create an empty file {RECOVERY_SIGNAL} there and start the server.
 #
 # As they stand, the settings stop as soon as the cluster is consistent: the state at the end of this backup.
-# For a later moment remove the two recovery_target lines and use one of these instead:
+# For a later moment remove the lines recovery_target and recovery_target_timeline, and add one of these instead:
 #   recovery_target_time = '2026-01-31 12:00:00+00'
 #   recovery_target_xid = '12345'
 #   recovery_target_lsn = '0/3000028'

@@ -25,9 +25,8 @@ def survey_owners(manifest: Manifest, pg_path: str) -> Owners:
     """The ids behind every pair of names in the manifest; each name that cannot be honoured is one warning."""
     pairs = {(item.user, item.group) for items in (manifest.files, manifest.paths, manifest.links) for item in items}
     if os.geteuid() != 0:
-        _warn_foreign("user", {user for user, _ in pairs}, pwd.getpwuid(os.geteuid()).pw_name)
-        groups = {grp.getgrgid(gid).gr_name for gid in [os.getegid(), *os.getgroups()] if _is_group(gid)}
-        _warn_foreign("group", {group for _, group in pairs} - groups, grp.getgrgid(os.getegid()).gr_name)
+        _warn_foreign("user", {user for user, _ in pairs}, _user_name(os.geteuid()))
+        _warn_foreign("group", {group for _, group in pairs}, _group_name(os.getegid()))
         return Owners()
     try:
         info = os.stat(pg_path)
@@ -44,18 +43,25 @@ def _warn_foreign(what: str, names: Iterable[str | None], own: str) -> None:
         log.warning("%s %s in backup manifest mapped to '%s'", "unknown" if not name else f"'{name}'", what, own)
 
 
-def _is_group(gid: int) -> bool:
+def _user_name(uid: int) -> str:
+    """The name, or the number where there is none, as in many a container."""
     try:
-        grp.getgrgid(gid)
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return False
-    return True
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _user_id(name: str | None, default: int) -> int:
     try:
         return pwd.getpwnam(name or "").pw_uid
-    except KeyError:
+    except (KeyError, ValueError):  # the latter: a name that cannot be one
         log.warning("%s user in backup manifest mapped to uid %d", f"'{name}'" if name else "unknown", default)
         return default
 
@@ -63,6 +69,6 @@ def _user_id(name: str | None, default: int) -> int:
 def _group_id(name: str | None, default: int) -> int:
     try:
         return grp.getgrnam(name or "").gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         log.warning("%s group in backup manifest mapped to gid %d", f"'{name}'" if name else "unknown", default)
         return default

@@ -17,6 +17,7 @@ from .control import Control, parse_control
 from .files import CONTROL_READ
 
 TORN_PAUSE = 0.05  # seconds
+TORN_READS = 100  # so often in a row no server can be in the middle of a write
 
 
 def load_control(pg_path: str, version_force: str | None = None) -> Control:
@@ -27,14 +28,15 @@ def load_control(pg_path: str, version_force: str | None = None) -> Control:
 def read_control(pg_path: str, version_force: str | None = None) -> bytes:
     """The first 512 bytes of a valid control file: all that PostgreSQL ever writes into it."""
     path = os.path.join(pg_path, "global", "pg_control")
-    last = b""
+    last, reads = b"", 0
     while True:
         data = _read(path)
+        reads += 1
         try:
             parse_control(data, version_force)
             return data
         except EngineError:
-            if data == last:
+            if data == last or reads == TORN_READS:
                 raise
             last = data
             time.sleep(TORN_PAUSE)
@@ -49,4 +51,6 @@ def _read(path: str) -> bytes:
             f"there is no control file {path}", "is the path of the cluster (pg1-path) the data directory of a cluster?"
         ) from None
     except OSError as error:
-        raise FileOpenError(f"cannot read {path}: {error.strerror}", "is this the user who owns the cluster?") from error
+        raise FileOpenError(
+            f"cannot read {path}: {error.strerror}", "is this the user who owns the cluster?"
+        ) from error
