@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """stop and start: forbid the commands that change a repository, and allow them again.
 
-The stop file of one stanza and the one of all stanzas know nothing of each other: start removes what the same stop made.
+The stop file of one stanza and the one of all stanzas know nothing of each other: start removes what its stop made.
 """
 
 from __future__ import annotations
