@@ -105,7 +105,7 @@ def render_key(key: str) -> str:
 
 
 def render_value(value: Any) -> str:
-    """Compact JSON of None, a bool, int, str, sequence or mapping; FormatError for a key that the reference cannot read."""
+    """Compact JSON of None, a bool, int, str, sequence or mapping; FormatError for a key that nobody can read."""
     if isinstance(value, str):
         return render_key(value)
     if value is None or isinstance(value, bool):
@@ -178,7 +178,7 @@ def _collect(document: Document, section: str, lines: list[str]) -> list[str]:
 def split_line(section: str, line: str) -> tuple[str, str, Any]:
     """Key, text of the value, value. A key may contain '=', and ends at the first one that a JSON value follows."""
     end = line.find("=", 1)
-    for _ in range(_MAX_SPLITS):
+    for _attempt in range(_MAX_SPLITS):
         if end < 0:
             break
         try:
@@ -325,6 +325,11 @@ def _key_order(section: str, keys: Iterable[str]) -> list[str]:
 # -- typed access to what was read
 
 
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number; Python takes true and false for numbers, too."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def required(values: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
     """values[key], of the given kind and not negative; FormatError, which begins with where, for anything else."""
     value = optional(values, key, kind, where)
@@ -338,7 +343,7 @@ def optional(values: Mapping[str, Any], key: str, kind: type[T], where: str) -> 
     value = values.get(key)
     if value is None:
         return None
-    if type(value) is not kind or (isinstance(value, int) and value < 0):
+    if not isinstance(value, kind) or (kind is int and (not is_number(value) or value < 0)):
         raise FormatError(f"{where}: {key} is not {_KINDS[kind]}")
     return value
 

@@ -240,8 +240,8 @@ _FLAGS = {"true": True, "false": False, None: None}
 def _parse_file(name: str, values: dict[str, Any]) -> File:
     where = f"file {ascii(name)}"
     size = ini.required(values, "size", int, where)
-    timestamp = values.get("timestamp")
-    if type(timestamp) is not int:
+    timestamp: Any = values.get("timestamp")
+    if not ini.is_number(timestamp):
         raise FormatError(f"{where}: timestamp is missing or not a number")
     block_size = (ini.optional(values, "bi", int, where) or 0) * BLOCK_UNIT
     checksum_size = (ini.optional(values, "bic", int, where) if block_size else None) or BLOCK_CHECKSUM_SIZE
@@ -300,13 +300,14 @@ def _parse_sha1(values: dict[str, Any], key: str, where: str) -> bytes | None:
 def _parse_page_error(values: Any, where: str) -> tuple[PageError, ...] | None:
     if values is None:
         return None
-    pages: list[PageError] = []
-    for item in values if isinstance(values, list) else [None]:
-        first, last = item if isinstance(item, list) and len(item) == 2 else (item, item)
-        if type(first) is not int or type(last) is not int or not 0 <= first <= last:
-            raise FormatError(f"{where}: checksum-page-error is not a list of pages")
-        pages.append((first, last) if isinstance(item, list) else first)
-    return tuple(pages)
+    if not isinstance(values, list) or not all(_is_page_error(item) for item in values):
+        raise FormatError(f"{where}: checksum-page-error is not a list of pages")
+    return tuple(tuple(item) if isinstance(item, list) else item for item in values)
+
+
+def _is_page_error(item: Any) -> bool:
+    first, last = item if isinstance(item, list) and len(item) == 2 else (item, item)
+    return ini.is_number(first) and ini.is_number(last) and 0 <= first <= last
 
 
 # -- writing

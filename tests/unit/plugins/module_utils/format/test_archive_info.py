@@ -22,14 +22,14 @@ from ansible_collections.holdfast.postgres.tests.unit import strategies
 FIXTURES = pathlib.Path(__file__).parents[3] / "fixtures" / "format"
 
 
-@pytest.mark.parametrize("name", ["reference.archive.info", "gz.archive.info", "zst.archive.info"])
+@pytest.mark.parametrize("name", ["reference.archive.info.bin", "gz.archive.info.bin", "zst.archive.info.bin"])
 def test_what_pgbackrest_wrote_comes_back_byte_for_byte(name):
     data = (FIXTURES / name).read_bytes()
     assert render_archive_info(parse_archive_info(data)) == data
 
 
 def test_the_sample_of_the_specification():
-    info = parse_archive_info((FIXTURES / "reference.archive.info").read_bytes())
+    info = parse_archive_info((FIXTURES / "reference.archive.info.bin").read_bytes())
     assert info == ArchiveInfo((PgHistory(1, 7710940437890784280, "15"),), 1, None, "2.60.0dev")
     assert info.current.archive_id == "15-1"
 

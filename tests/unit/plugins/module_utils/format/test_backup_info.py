@@ -34,7 +34,7 @@ FULL = "20261122-103002F"
 
 @pytest.mark.parametrize("store", STORES)
 def test_what_pgbackrest_wrote_comes_back_byte_for_byte(store):
-    data = (FIXTURES / f"{store}.backup.info").read_bytes()
+    data = (FIXTURES / f"{store}.backup.info.bin").read_bytes()
     info = parse_backup_info(data)
     assert render_backup_info(info) == data
     assert [entry.type for entry in info.backups.values()] == ["full", "diff", "incr"]
@@ -44,8 +44,8 @@ def test_what_pgbackrest_wrote_comes_back_byte_for_byte(store):
 
 @pytest.mark.parametrize("name", ["gz.full", "gz.incr", "zst.incr", "block.incr"])
 def test_an_entry_can_be_rebuilt_from_the_manifest(name):
-    manifest = parse_manifest((FIXTURES / f"{name}.manifest").read_bytes())
-    info = parse_backup_info((FIXTURES / f"{name.split('.')[0]}.backup.info").read_bytes())
+    manifest = parse_manifest((FIXTURES / f"{name}.manifest.bin").read_bytes())
+    info = parse_backup_info((FIXTURES / f"{name.split('.')[0]}.backup.info.bin").read_bytes())
     assert entry_of(manifest) == info.backups[manifest.label]
 
 
@@ -107,7 +107,7 @@ def test_round_trip(history, entries, cipher_pass, data):
 
 
 def test_backups_come_and_go():
-    info = parse_backup_info((FIXTURES / "gz.backup.info").read_bytes())
+    info = parse_backup_info((FIXTURES / "gz.backup.info.bin").read_bytes())
     full, diff, incr = info.backups
     assert list(info.without([diff, incr, "20000101-000000F"]).backups) == [full]
     again = info.without([full]).with_backup(info.backups[full])
@@ -151,7 +151,7 @@ REQUIRED = (
 
 @pytest.mark.parametrize("key", ["", *REQUIRED])
 def test_exactly_what_is_required_must_be_there(key):
-    sections = ini.parse((FIXTURES / "gz.backup.info").read_bytes())
+    sections = ini.parse((FIXTURES / "gz.backup.info.bin").read_bytes())
     label, entry = next(iter(sections["backup:current"].items()))
     reduced = {name: entry[name] for name in REQUIRED if name != key}
     sections["backup:current"] = {label: reduced}
@@ -179,7 +179,7 @@ def test_exactly_what_is_required_must_be_there(key):
     ],
 )
 def test_an_entry_that_is_refused(key, value):
-    sections = ini.parse((FIXTURES / "gz.backup.info").read_bytes())
+    sections = ini.parse((FIXTURES / "gz.backup.info.bin").read_bytes())
     label, entry = next(iter(sections["backup:current"].items()))
     entry[key] = value
     with pytest.raises(FormatError, match=label):
@@ -187,7 +187,7 @@ def test_an_entry_that_is_refused(key, value):
 
 
 def test_a_name_that_is_no_label():
-    sections = ini.parse((FIXTURES / "gz.backup.info").read_bytes())
+    sections = ini.parse((FIXTURES / "gz.backup.info.bin").read_bytes())
     sections["backup:current"]["../x"] = next(iter(sections["backup:current"].values()))
     with pytest.raises(FormatError, match="not an entry of a backup"):
         parse_backup_info(ini.render(sections))
@@ -195,7 +195,7 @@ def test_a_name_that_is_no_label():
 
 @pytest.mark.parametrize("key", ["db-catalog-version", "db-control-version", "db-system-id", "db-version"])
 def test_the_history_needs_all_four_keys(key):
-    sections = ini.parse((FIXTURES / "gz.backup.info").read_bytes())
+    sections = ini.parse((FIXTURES / "gz.backup.info.bin").read_bytes())
     del sections["db:history"]["1"][key]
     with pytest.raises(FormatError, match="missing"):
         parse_backup_info(ini.render(sections))

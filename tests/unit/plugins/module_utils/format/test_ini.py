@@ -20,7 +20,7 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format i
 from ansible_collections.holdfast.postgres.tests.unit import strategies
 
 FIXTURES = pathlib.Path(__file__).parents[3] / "fixtures" / "format"
-SAMPLE = (FIXTURES / "reference.archive.info").read_bytes()
+SAMPLE = (FIXTURES / "reference.archive.info.bin").read_bytes()
 
 
 def sealed(*lines: str, ending: str = "\n") -> bytes:

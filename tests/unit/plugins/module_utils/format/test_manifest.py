@@ -50,7 +50,7 @@ def rendered(manifest: Manifest) -> bytes:
     return b"".join(render_manifest(manifest))
 
 
-def edited(old: str, new: str, name: str = "reference.manifest") -> bytes:
+def edited(old: str, new: str, name: str = "reference.manifest.bin") -> bytes:
     """A document with one change and the checksum that it then should have."""
     text = ini.encode(load(name).decode("utf-8", "surrogateescape").replace(old, new, 1))
     assert text != load(name)
@@ -68,7 +68,7 @@ def resealed(document: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name", ["reference.manifest", *(f"{name}.manifest" for name in REAL), "running.manifest.copy"]
+    "name", ["reference.manifest.bin", *(f"{name}.manifest.bin" for name in REAL), "running.manifest.copy.bin"]
 )
 def test_what_pgbackrest_wrote_comes_back_byte_for_byte(name):
     data = load(name)
@@ -76,7 +76,7 @@ def test_what_pgbackrest_wrote_comes_back_byte_for_byte(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["reference.manifest", *(f"{name}.manifest" for name in REAL), "running.manifest.copy"]
+    "name", ["reference.manifest.bin", *(f"{name}.manifest.bin" for name in REAL), "running.manifest.copy.bin"]
 )
 def test_defaults_are_those_of_the_data_directory(name):
     manifest = parse_manifest(load(name))
@@ -86,7 +86,7 @@ def test_defaults_are_those_of_the_data_directory(name):
 
 @pytest.mark.parametrize("size", [1, 100, 4096])
 def test_chunks_may_be_cut_anywhere(size):
-    data = load("block.incr.manifest")
+    data = load("block.incr.manifest.bin")
     buffer = bytearray(size)
 
     def chunks():
@@ -99,7 +99,7 @@ def test_chunks_may_be_cut_anywhere(size):
 
 
 def test_the_sample_of_the_specification():
-    manifest = parse_manifest(load("reference.manifest"))
+    manifest = parse_manifest(load("reference.manifest.bin"))
     assert manifest.label == manifest.reference[-1] == FULL
     assert (manifest.type, manifest.prior, manifest.archive_start) == ("full", None, None)
     assert (manifest.bundle, manifest.bundle_raw, manifest.block_incr) == (True, True, True)
@@ -133,19 +133,19 @@ def test_the_sample_of_the_specification():
 
 
 def test_a_running_backup_has_neither_ids_nor_checksums():
-    manifest = parse_manifest(load("running.manifest.copy"))
+    manifest = parse_manifest(load("running.manifest.copy.bin"))
     assert (manifest.pg.id, manifest.pg.system_id, manifest.timestamp_stop) == (0, 0, 0)
     assert all(file.checksum is None for file in manifest.files if file.size)
 
 
 def test_a_negative_compress_level():
-    manifest = parse_manifest(load("zst.incr.manifest"))
+    manifest = parse_manifest(load("zst.incr.manifest.bin"))
     assert manifest.options["option-compress-level"] == -3
     assert b"option-compress-level=4294967293\n" in rendered(manifest)
 
 
 def test_names_are_kept_to_the_byte():
-    names = [file.name for file in parse_manifest(load("gz.full.manifest")).files]
+    names = [file.name for file in parse_manifest(load("gz.full.manifest.bin")).files]
     for name in (
         "a=b.txt",
         "=5=",
@@ -275,7 +275,7 @@ def test_round_trip(manifest):
 
 
 def test_a_flipped_bit_is_found():
-    data = load("reference.manifest")
+    data = load("reference.manifest.bin")
     for position in range(0, len(data), 7):
         damaged = bytearray(data)
         damaged[position] ^= 1 << position % 8
@@ -284,12 +284,12 @@ def test_a_flipped_bit_is_found():
 
 
 def test_sections_and_lines_in_another_order():
-    sections = load("reference.manifest").decode().split("\n\n")
+    sections = load("reference.manifest.bin").decode().split("\n\n")
     head, files, others, tail = sections[0], sections[6], sections[1:6] + sections[7:-1], sections[-1]
     assert files.startswith("[target:file]")
     title, *lines = files.split("\n")
     mixed = "\n\n".join([head, "\n".join([title, *reversed(lines)]), *reversed(others), tail])
-    assert rendered(parse_manifest(resealed(mixed.encode()))) == load("reference.manifest")
+    assert rendered(parse_manifest(resealed(mixed.encode()))) == load("reference.manifest.bin")
 
 
 def test_of_two_lines_with_one_name_the_last_counts_and_it_is_noted():
@@ -347,7 +347,7 @@ def test_what_is_refused(old, new):
 
 
 def test_unknown_keys_and_sections_are_read_over():
-    known = parse_manifest(load("reference.manifest"))
+    known = parse_manifest(load("reference.manifest.bin"))
     for old, new in (
         ("[backup:db]", "[zz]\na=5\n\n[backup:db]"),
         ('backup-type="full"', 'backup-type="full"\nbackup-zz=5'),
@@ -357,7 +357,7 @@ def test_unknown_keys_and_sections_are_read_over():
 
 
 def test_files_come_and_go_in_order():
-    manifest = parse_manifest(load("reference.manifest"))
+    manifest = parse_manifest(load("reference.manifest.bin"))
     names = ["pg_data/zz", "pg_data/\udcff", "pg_data/a", "pg_data/\ue000", "pg_tblspc/16384/PG_15_202209061/1/3"]
     for name in names:
         manifest.add_file(File(name, 0, 1))
@@ -368,26 +368,26 @@ def test_files_come_and_go_in_order():
         manifest.add_file(File("pg_data/a", 0, 1))
     manifest.remove_files([*names, "pg_data/never/there"])
     assert manifest.file("pg_data/a") is None
-    assert manifest == parse_manifest(load("reference.manifest"))
+    assert manifest == parse_manifest(load("reference.manifest.bin"))
     with pytest.raises(AssertError):
         manifest.known_file("pg_data/a")
 
 
 def test_files_are_written_in_order_whatever_happened_to_the_list():
-    manifest = parse_manifest(load("gz.full.manifest"))
+    manifest = parse_manifest(load("gz.full.manifest.bin"))
     manifest.files.reverse()
-    assert rendered(manifest) == load("gz.full.manifest")
+    assert rendered(manifest) == load("gz.full.manifest.bin")
 
 
 def test_a_name_with_a_line_feed_cannot_be_written():
-    manifest = parse_manifest(load("reference.manifest"))
+    manifest = parse_manifest(load("reference.manifest.bin"))
     manifest.add_file(File("pg_data/a\nb", 0, 1))
     with pytest.raises(FormatError, match="line feed"):
         rendered(manifest)
 
 
 def test_the_garbage_collector_is_on_again():
-    parse_manifest(load("reference.manifest"))
+    parse_manifest(load("reference.manifest.bin"))
     assert gc.isenabled()
     with pytest.raises(EngineError):
         parse_manifest(b"x")
@@ -396,7 +396,7 @@ def test_the_garbage_collector_is_on_again():
 
 def test_equal_values_are_shared():
     """What keeps a manifest of a million files small."""
-    manifest = parse_manifest(load("gz.incr.manifest"))
+    manifest = parse_manifest(load("gz.incr.manifest.bin"))
     usual = [file for file in manifest.files if "weird" not in file.name and file.checksum_page is None]
     for attribute in ("reference", "timestamp", "bundle_id"):
         values = [getattr(file, attribute) for file in usual]
@@ -405,6 +405,6 @@ def test_equal_values_are_shared():
 
 
 def test_the_passphrase_does_not_show():
-    manifest = parse_manifest(load("zst.incr.manifest"))
+    manifest = parse_manifest(load("zst.incr.manifest.bin"))
     assert manifest.cipher_pass
     assert manifest.cipher_pass not in repr(manifest)

@@ -49,11 +49,18 @@ UNSAFE = [
 
 @pytest.fixture
 def manifest() -> Manifest:
-    return parse_manifest((FIXTURES / "reference.manifest").read_bytes())
+    return parse_manifest((FIXTURES / "reference.manifest.bin").read_bytes())
 
 
 @pytest.mark.parametrize(
-    "name", ["reference.manifest", "gz.full.manifest", "gz.incr.manifest", "zst.incr.manifest", "running.manifest.copy"]
+    "name",
+    [
+        "reference.manifest.bin",
+        "gz.full.manifest.bin",
+        "gz.incr.manifest.bin",
+        "zst.incr.manifest.bin",
+        "running.manifest.copy.bin",
+    ],
 )
 def test_real_manifests_are_safe(name):
     check_names(parse_manifest((FIXTURES / name).read_bytes()))
@@ -136,7 +143,7 @@ def test_what_contradicts_itself(manifest, change):
 
 
 def test_a_second_line_in_the_document_is_refused():
-    data = (FIXTURES / "gz.full.manifest").read_bytes()
+    data = (FIXTURES / "gz.full.manifest.bin").read_bytes()
     manifest = parse_manifest(data)
     manifest.files.append(File("pg_data/PG_VERSION", 0, 1))
     with pytest.raises(FormatError, match="two records of the name 'pg_data/PG_VERSION'"):
