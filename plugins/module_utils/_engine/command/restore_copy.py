@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..errors import ChecksumError, EngineError, FileOpenError, FileWriteError
+from ..errors import ChecksumError, EngineError, FileOpenError, FileOwnerError, FileWriteError
 from ..storage.base import Chunk, Storage
 from ..storage.local import LocalStorage
 from ..stream.cipher import Cipher
 from ..stream.codec import codec
 from ..stream.measure import Measure
 from ..stream.through import Filter, through
+from ..worker import pulse
 
 SMALL = 256 << 10  # bytes; a file up to this size is handled in memory
 RUN = 4 << 20  # stored bytes of small files that are fetched with one read
@@ -96,6 +98,7 @@ class Restorer:
     def __init__(self, setup: RestoreSetup) -> None:
         self._setup = setup
         self._repo: Storage = LocalStorage(setup.repo_path)
+        self._host: Storage = LocalStorage("/", follow=False)
         self._forms = {False: _Form(setup, raw=False), True: _Form(setup, raw=setup.raw)}
 
     def run(self, part: RestorePart) -> list[bool]:
@@ -113,38 +116,41 @@ class Restorer:
 
     def _state(self, file: RestoreFile) -> str:
         """kept: the content is there. made: nothing had to be fetched for it. wanted: it must be fetched."""
-        if self._setup.delta and not file.zero and self._is_there(file):
-            _stamp(file.path, file)
-            return "kept"
+        if self._setup.delta and not file.zero:
+            found = _status(file.path)
+            if found is not None and self._is_right(file, found):
+                _stamp(file.path, file, found)
+                return "kept"
         if file.size and not file.zero:
             return "wanted"
         with _Destination(file) as destination:
             destination.truncate(file.size)
         return "made"
 
-    def _is_there(self, file: RestoreFile) -> bool:
-        try:
-            info = os.lstat(file.path)
-        except FileNotFoundError:
+    def _is_right(self, file: RestoreFile, found: os.stat_result) -> bool:
+        """Whether what is there needs no more than its attributes set; what was only appended is cut off."""
+        if not stat.S_ISREG(found.st_mode):
             return False
         if self._setup.by_time:
-            same = info.st_size == file.size and int(info.st_mtime) == file.timestamp
+            same = found.st_size == file.size and int(found.st_mtime) == file.timestamp
             return same and file.timestamp < self._setup.copy_start
-        if file.size == 0:
-            return info.st_size == 0
-        return info.st_size >= file.size and self._is_content(file, info.st_size)
-
-    def _is_content(self, file: RestoreFile, size: int) -> bool:
-        """Whether the first file.size bytes have the right checksum; what was only appended is cut off."""
-        measure = Measure()
-        root, _, base = file.path.rpartition("/")
-        for _ in measure(LocalStorage(root).read(base, 0, file.size)):
-            pass
-        if measure.digest != file.checksum:
-            return False
-        if size > file.size:
-            os.truncate(file.path, file.size)
+        if file.size == 0 or found.st_size < file.size:
+            return found.st_size == file.size
+        try:
+            if self._digest(file) != file.checksum:
+                return False
+            if found.st_size > file.size:
+                os.truncate(file.path, file.size)
+        except (EngineError, OSError):
+            return False  # it cannot be read or cut: it is made anew
         return True
+
+    def _digest(self, file: RestoreFile) -> bytes:
+        """SHA-1 of the first file.size bytes of what is there."""
+        measure = Measure()
+        for _ in measure(pulse(self._host.read(file.path[1:], 0, file.size))):
+            pass
+        return measure.digest
 
     # -- fetching
 
@@ -168,7 +174,7 @@ class Restorer:
 
     def _stream(self, form: _Form, source: str, file: RestoreFile) -> None:
         measure = Measure()
-        chunks = through(self._repo.read(source, file.offset, file.repo_size), *form.filters(), measure)
+        chunks = through(self._repo.read(source, file.offset, file.repo_size), *form.filters(), measure, pulse)
         with _Destination(file) as destination:
             while True:
                 try:
@@ -180,8 +186,9 @@ class Restorer:
                 if measure.size > file.size:
                     raise _differs(source, file, "of more bytes")
                 destination.write(chunk)
-        if measure.size != file.size or measure.digest != file.checksum:
-            raise _differs(source, file, measure.hexdigest)
+            # Here, because with the right time it would look right to a later restore.
+            if measure.size != file.size or measure.digest != file.checksum:
+                raise _differs(source, file, measure.hexdigest)
 
 
 class _Form:
@@ -205,17 +212,25 @@ class _Form:
 
 
 class _Destination:
-    """The file a restore writes: created or emptied, and stamped with mode, owner and time when it is whole."""
+    """The file a restore writes: always a new one, stamped with owner and time when it is whole.
+
+    Never what is there: that may be read-only, or share its bytes with another name outside the data directory.
+    """
 
     def __init__(self, file: RestoreFile) -> None:
         self._file = file
 
     def __enter__(self) -> _Destination:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        path = self._file.path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._descriptor = os.open(self._file.path, flags, self._file.mode)
+            try:
+                self._descriptor = os.open(path, flags, self._file.mode)
+            except FileExistsError:
+                os.unlink(path)
+                self._descriptor = os.open(path, flags, self._file.mode)
         except OSError as error:
-            raise FileOpenError(f"cannot create {self._file.path}: {error.strerror}") from error
+            raise FileOpenError(f"cannot create {path}: {error.strerror}") from error
         return self
 
     def write(self, data: Chunk) -> None:
@@ -230,20 +245,43 @@ class _Destination:
             ) from error
 
     def truncate(self, size: int) -> None:
-        os.ftruncate(self._descriptor, size)
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            raise FileWriteError(f"cannot set the length of {self._file.path}: {error.strerror}") from error
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             if kind is None:
-                _stamp(self._descriptor, self._file)
+                _stamp(self._descriptor, self._file, os.fstat(self._descriptor))
         finally:
-            os.close(self._descriptor)
+            try:
+                os.close(self._descriptor)
+            except OSError as problem:  # a network file system may tell only now that there is no room
+                raise FileWriteError(f"cannot close {self._file.path}: {problem.strerror}") from problem
 
 
-def _stamp(path: str | int, file: RestoreFile) -> None:
-    if file.owner is not None:
-        os.chown(path, *file.owner)
-    os.utime(path, (file.timestamp, file.timestamp))
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def _stamp(path: str | int, file: RestoreFile, found: os.stat_result) -> None:
+    """Set what differs of owner, mode and time."""
+    try:
+        if file.owner is not None and file.owner != (found.st_uid, found.st_gid):
+            os.chown(path, *file.owner)
+        if stat.S_IMODE(found.st_mode) != file.mode:
+            os.chmod(path, file.mode)
+        if found.st_mtime_ns != file.timestamp * 1_000_000_000:
+            os.utime(path, (file.timestamp, file.timestamp))
+    except OSError as error:
+        raise FileOwnerError(
+            f"cannot set owner, mode and time of {file.path}: {error.strerror}",
+            "run restore as the owner of the cluster's files",
+        ) from error
 
 
 def _runs(files: Iterable[RestoreFile]) -> Iterator[list[RestoreFile]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EngineError, FormatError, PgRunningError
 from ..format import layout
+from ..format.archive_info import entry_with_id
 from ..format.manifest import Manifest
 from ..format.names import check_names
 from ..postgres.history import parse_history
@@ -87,8 +88,10 @@ def plan_restore(config: Config, pg_path: str) -> Plan:
     destination = Destination(manifest, pg_path, clean, kind == "preserve", survey_owners(manifest, pg_path))
     destination.check()
     delta = clean and bool(config.delta)  # force alone cleans, but copies every file
+    # An interrupted restore may have set the time of a file whose content never reached the disk.
+    by_time = delta and bool(config.force) and not os.path.lexists(os.path.join(pg_path, MANIFEST_FILE))
     zeroed = zeroed_databases(manifest, config.db_include or (), config.db_exclude or ())
-    return Plan(repo, manifest, destination, kind, clean, delta, delta and bool(config.force), zeroed)
+    return Plan(repo, manifest, destination, kind, clean, delta, by_time, zeroed)
 
 
 def _check_checksums(manifest: Manifest) -> None:
@@ -149,7 +152,7 @@ def _check_timeline(config: Config, repo: Repo, chosen: Chosen, kind: str) -> No
     entry = chosen.entry
     own = int((entry.archive_start or "0" * 24)[:8], 16)
     archive = repo.load_archive_info()
-    pg = next(item for item in archive.history if item.id == entry.pg_id)
+    pg = entry_with_id(archive.history, entry.pg_id)
     root = layout.wal_dir(repo.stanza, pg.archive_id)
     known = [int(item.name[:8], 16) for item in repo.storage.entries(root) if layout.is_history(item.name)]
     timeline = max([own, *known]) if wanted == "latest" else parse_timeline(wanted)

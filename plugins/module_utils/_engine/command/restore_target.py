@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from ..errors import (
     FileExistsInvalidError,
     FileOwnerError,
+    FileRemoveError,
     PathCreateError,
     PathNotEmptyError,
     PathOpenError,
@@ -56,8 +57,10 @@ class Destination:
             kept.update([AUTO_CONF, RECOVERY_SIGNAL, STANDBY_SIGNAL])
         self._preserved = frozenset(kept)
         self._roots = self._target_roots()
-        self._links = {link.name: link for link in manifest.links if link.name in self._link_names()}
-        self._paths = {path.name: path for path in manifest.paths if path.name not in self._links}
+        link_names = self._link_names()
+        self._links = {link.name: link for link in manifest.links if link.name in link_names}
+        self._attributes = {path.name: path for path in manifest.paths}
+        self._paths = {name: path for name, path in self._attributes.items() if name not in self._links}
 
     # -- where things are
 
@@ -121,9 +124,8 @@ class Destination:
     def check(self) -> None:
         """Errors before anything is changed: not ours, not accessible, or not empty without delta mode."""
         for name, path in self._scopes():
-            try:
-                info = os.stat(path)
-            except FileNotFoundError:
+            info = _status(path)
+            if info is None:
                 continue
             user = os.geteuid()
             if user not in (0, info.st_uid):
@@ -161,9 +163,15 @@ class Destination:
     def disarm(self) -> None:
         """Remove pg_control: from now on the server refuses to start until the restore is whole."""
         path = self.path_of(CONTROL)
+        directory = os.path.dirname(path)
+        if os.path.islink(directory) and os.path.dirname(CONTROL) not in self._links:
+            return  # not ours what it leads to; clean() removes the link
         if os.path.lexists(path):
-            os.unlink(path)
-            _sync_path(os.path.dirname(path))
+            try:
+                os.unlink(path)
+            except OSError as error:
+                raise FileRemoveError(f"cannot remove {path}: {error.strerror}") from error
+            sync_path(directory)
 
     def clean(self) -> list[str]:
         """Remove what the manifest does not know, put right mode and owner of the rest; returns what was removed."""
@@ -187,13 +195,14 @@ class Destination:
         self, name: str, path: str, files: Mapping[str, tuple[int, tuple[int, int] | None]], removed: list[str],
         dry_run: bool,
     ) -> None:  # fmt: skip
-        with os.scandir(path) as listing:
-            entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
-        for entry in entries:
+        for entry in _listing(path):
             child = f"{name}/{entry.name}"
             if name == "pg_data" and entry.name in self._preserved:
                 continue
-            info = entry.stat(follow_symlinks=False)
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
             if stat.S_ISDIR(info.st_mode) and child in self._paths:
                 if not dry_run:
                     self._set_path(child, entry.path)
@@ -202,7 +211,8 @@ class Destination:
                 if not dry_run:
                     _set_attributes(entry.path, info, *files[child])
             elif stat.S_ISLNK(info.st_mode) and child in self._links and self._is_link(child, entry.path):
-                continue
+                if not dry_run:
+                    self._own_link(child, entry.path)
             else:
                 removed.append(entry.path)
                 if not dry_run:
@@ -212,14 +222,20 @@ class Destination:
         return os.readlink(path) == self._links[name].destination
 
     def _set_path(self, name: str, path: str) -> None:
-        item = self._paths.get(name)
+        item = self._attributes.get(name)
         if item is not None:
-            _set_attributes(path, os.stat(path), item.mode, self._owners.of(item.user, item.group))
+            _set_attributes(path, os.stat(path), item.mode | 0o700, self._owners.of(item.user, item.group))
 
     def build(self) -> None:
-        """Make the targets, then every directory and link of the manifest that is not there yet."""
+        """Make the targets, then every directory and link of the manifest that is not there yet.
+
+        Their owner may write to all of them until finish().
+        """
         for name, path in reversed(list(self._roots.items())):
             self._make_root(name, path)
+        for name, target in self._manifest.targets.items():
+            if target.file is not None:
+                self._make_root(name, os.path.dirname(self.file_path(name)))
         for item in self._manifest.paths:
             if item.name in self._links or item.name == "pg_tblspc":
                 if item.name in self._links:
@@ -236,23 +252,39 @@ class Destination:
         while not os.path.isdir(current):
             missing.append(current)
             current = os.path.dirname(current)
-        item = self._paths.get(name) or self._manifest.root
+        item = self._attributes.get(name) or self._manifest.root
         for directory in reversed(missing):
-            _make_directory(directory, item.mode, self._owners.of(item.user, item.group))
+            _make_directory(directory, item.mode | 0o700, self._owners.of(item.user, item.group))
+        if missing:
+            sync_path(current)
 
     def _make_path(self, name: str, path: str) -> None:
         item = self._paths[name]
         if not os.path.isdir(path):
-            _make_directory(path, item.mode, self._owners.of(item.user, item.group))
+            _make_directory(path, item.mode | 0o700, self._owners.of(item.user, item.group))
 
     def _make_link(self, name: str) -> None:
         path, link = self._link_path(name), self._links[name]
         if os.path.islink(path) and os.readlink(path) == link.destination:
             return
-        os.symlink(link.destination, path)
+        try:
+            os.symlink(link.destination, path)
+        except OSError as error:
+            raise PathCreateError(f"cannot create link {path} to {link.destination}: {error.strerror}") from error
+        self._own_link(name, path)
+
+    def _own_link(self, name: str, path: str) -> None:
+        link = self._links[name]
         owner = self._owners.of(link.user, link.group)
         if owner is not None:
             os.lchown(path, *owner)
+
+    def finish(self) -> None:
+        """Give directories in which their owner may not write their own mode, now that everything is in them."""
+        for item in reversed(self._manifest.paths):
+            if item.mode & 0o700 != 0o700 and item.name != "pg_tblspc":
+                path = self.path_of(item.name)
+                _set_attributes(path, os.stat(path), item.mode, None)
 
     def sync_roots(self) -> list[str]:
         """The directories whose file systems hold what was restored."""
@@ -265,6 +297,27 @@ _NOT_EMPTY_HINT = (
     "give --delta to change only what differs, or --force to write all files anew: both remove files that are not in "
     "the backup. Or empty the directory yourself"
 )
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Of a directory, links followed; None when nothing is there. PathOpenError when it cannot be used as one."""
+    try:
+        info = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PathOpenError(f"cannot restore to {path}: {error.strerror}") from error
+    if not stat.S_ISDIR(info.st_mode):
+        raise PathOpenError(f"cannot restore to {path}: it is not a directory", "remove it, or restore to another path")
+    return info
+
+
+def _listing(path: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as listing:
+            return sorted(listing, key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        raise PathOpenError(f"cannot list directory {path}: {error.strerror}") from error
 
 
 def _make_directory(path: str, mode: int, owner: tuple[int, int] | None) -> None:
@@ -301,7 +354,8 @@ def _remove(path: str, info: os.stat_result) -> None:
         raise PathRemoveError(f"cannot remove {path}: {error.strerror}") from error
 
 
-def _sync_path(path: str) -> None:
+def sync_path(path: str) -> None:
+    """fsync a directory."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
