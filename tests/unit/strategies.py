@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.archive_info import PgHistory
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.backup_info import OPTIONS, BackupEntry
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.block_map import BlockItem
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.label import parse_label
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.manifest import (
     Database,
@@ -315,3 +316,49 @@ def databases() -> st.SearchStrategy[dict[str, int]]:
         lambda raw: raw.decode("utf-8", "surrogateescape")
     )
     return st.dictionaries(names.filter(lambda name: "\n" not in name), st.integers(1, 1 << 31), max_size=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockFile:
+    """A block incremental file after some backups: what its newest map says. Sizes are bytes."""
+
+    items: tuple[BlockItem, ...]
+    block_size: int
+    checksum_size: int
+    size: int
+    references: int
+
+
+@st.composite
+def block_files(draw: st.DrawFn) -> BlockFile:
+    """Files that were changed, grew and shrank from backup to backup, as section 8.3 of the format stores them."""
+    block_size, checksum_size = draw(st.sampled_from([(8192, 6), (16384, 6), (32768, 7), (131072, 8)]))
+    backups = draw(st.integers(1, 6))
+    items: list[BlockItem] = []
+    size = draw(st.integers(8, 24)) * block_size
+    for reference in range(backups):
+        before = size if reference else 0
+        size += draw(st.sampled_from([0, 0, 0, 5, 3 * block_size, -5, -3 * block_size]))
+        size = max(size, 1)
+        blocks = -(-size // block_size)
+        changed = {index for index, is_changed in enumerate(draw(_flags(blocks))) if is_changed}
+        # A last block that was or became shorter differs in any case.
+        changed.update(edge // block_size for edge in (before, size) if before != size and edge % block_size)
+        stored = [index for index in range(blocks) if index >= len(items) or index in changed]
+        items = items[:blocks] + [BlockItem(0, 0, 0, 0, 0, 0, b"")] * (blocks - len(items))
+        bundle = draw(st.sampled_from([0, 1, 7, 300]))
+        offset = draw(st.sampled_from([0, 1, 12345, 1 << 40])) if bundle else 0
+        limit = draw(st.integers(1, 6))
+        for first in range(0, len(stored), limit):
+            inside = stored[first : first + limit]
+            plain = sum(min(block_size, size - index * block_size) for index in inside)
+            taken = draw(st.integers(1, 2 * plain))
+            for number, index in enumerate(inside):
+                checksum = index.to_bytes(4, "big") + reference.to_bytes(checksum_size - 4, "big")
+                items[index] = BlockItem(reference, bundle, offset, taken, plain, number, checksum)
+            offset += taken
+    return BlockFile(tuple(items), block_size, checksum_size, size, backups)
+
+
+def _flags(count: int) -> st.SearchStrategy[list[bool]]:
+    return st.integers(0, (1 << count) - 1).map(lambda bits: [bool(bits >> bit & 1) for bit in range(count)])

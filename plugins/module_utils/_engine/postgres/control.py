@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import ChecksumError, FormatError, VersionNotSupportedError
+from .files import CONTROL_READ
 from .lsn import is_segment_size
 
-CONTROL_SIZE = 512  # bytes that can be in use
 DISARMED = 0xDEAD  # a checkpoint location at which no server starts: it must find a backup_label instead
 
 # (control version, catalog version): 13 to 16 share the former.
@@ -135,8 +135,8 @@ def _crc_table() -> tuple[int, ...]:
 
 
 def _version(data: bytes, version_force: str | None) -> str:
-    if len(data) < CONTROL_SIZE:
-        raise FormatError(f"pg_control has {len(data)} bytes, {CONTROL_SIZE} are needed")
+    if len(data) < CONTROL_READ:
+        raise FormatError(f"pg_control has {len(data)} bytes, {CONTROL_READ} are needed")
     known = f"PostgreSQL {', '.join(_CRC_OFFSETS)}"
     if version_force is not None:
         if version_force not in _CRC_OFFSETS:
@@ -155,7 +155,7 @@ def _version(data: bytes, version_force: str | None) -> str:
 def _crc_offset(data: bytes, version: str, search: bool) -> int:
     """Where the CRC is, which must match. search: forks add fields, so it may also be further on."""
     first = _CRC_OFFSETS[version]
-    for offset in range(first, CONTROL_SIZE - 3, 4) if search else (first,):
+    for offset in range(first, CONTROL_READ - 3, 4) if search else (first,):
         if _uint(data, offset) == crc32c(data[:offset]):
             return offset
     raise ChecksumError(
