@@ -19,8 +19,9 @@ _LINKED_TABLESPACE = "pg_data/pg_tblspc/"
 
 _COMPONENT = r"(?!\.{1,2}(?:/|\Z))[^/\x00]+"  # not empty, not . and not ..
 _BELOW_ROOT = re.compile(rf"pg_data(?:/{_COMPONENT})+")
-_FILE = re.compile(rf"(?:pg_data|pg_tblspc/[0-9]+)(?:/{_COMPONENT})+")
-_PATH = re.compile(rf"pg_data(?:/{_COMPONENT})*|pg_tblspc(?:/[0-9]+(?:/{_COMPONENT})*)?")
+_VERSION_DIR = r"PG_[0-9.]+_[0-9]+"  # what PostgreSQL owns of a tablespace's location
+_FILE = re.compile(rf"(?:pg_data|pg_tblspc/[0-9]+/{_VERSION_DIR})(?:/{_COMPONENT})+")
+_PATH = re.compile(rf"pg_data(?:/{_COMPONENT})*|pg_tblspc(?:/[0-9]+(?:/{_VERSION_DIR}(?:/{_COMPONENT})*)?)?")
 _TARGET = re.compile(rf"pg_data(?:/{_COMPONENT})*|pg_tblspc/[0-9]+")
 _LAST_COMPONENT = re.compile(_COMPONENT)
 
@@ -30,9 +31,9 @@ _HINT = "the repository was tampered with, or written by a faulty program: do no
 def check_names(manifest: Manifest) -> None:
     """FormatError, which names the culprit, unless all names in the manifest are safe to use.
 
-    Safe is: below pg_data or pg_tblspc/<digits>; relative, without empty, "." or ".." components or zero bytes; no name
-    twice, none both a file and a directory; a link for each target that is one, and the other way round; references
-    that are labels and in the manifest's own list.
+    Safe is: below pg_data or a version directory in pg_tblspc/<digits>; relative, without empty, "." or ".." components
+    or zero bytes; no name twice, none both a file and a directory; a link for each target that is one, and the other
+    way round; references that are labels and in the manifest's own list.
     """
     files = [file.name for file in manifest.files]
     paths = [path.name for path in manifest.paths]
