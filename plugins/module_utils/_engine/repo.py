@@ -202,6 +202,10 @@ class Repo:
         name = layout.latest(self.stanza)
         if "link" not in self.storage.features:
             return
+        entry = self.storage.info(name)
+        if entry is not None and entry.kind == "path":
+            log.warning("%s: %s is a directory, not a link, and stays as it is", self.name, name)
+            return
         self.storage.remove(name)
         if label is not None and self.settings.symlink:
             self.storage.make_link(name, label)

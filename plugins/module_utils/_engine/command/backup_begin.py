@@ -16,6 +16,7 @@ from ..errors import FileMissingError
 from ..format.archive_info import PgHistory
 from ..format.backup_info import BackupInfo
 from ..format.manifest import Manifest, sort_files
+from ..format.names import check_names
 from ..postgres import files as rules
 from ..postgres.lsn import render_lsn
 from ..repo import Repo
@@ -68,6 +69,7 @@ def _load_prior(config: Config, repo: Repo, info: BackupInfo) -> Manifest | None
             log.warning("no prior backup exists, %s backup has been changed to full", config.type)
         return None
     prior = repo.load_manifest(label, info.cipher_pass)
+    check_names(prior)  # references become paths
     log.info("last backup label = %s, version = %s", label, prior.writer)
     return prior
 
