@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from .errors import FileRemoveError, FileWriteError, KernelError, LockAcquireError, PathCreateError, StopError
 from .storage.exclusive import is_at, open_exclusive
-from .storage.local import LocalStorage
+from .storage.local import LocalStorage, process_owner
 
 Kind = Literal["archive", "backup", "restore"]
 
@@ -260,7 +260,7 @@ def _make_lock_path(lock_path: str) -> None:
     except PathCreateError as error:
         raise LockAcquireError(
             f"cannot create lock path: {error}",
-            f"create it for {_user_and_group()}, or choose another with --lock-path",
+            f"create it for {process_owner()}, or choose another with --lock-path",
         ) from error
 
 
@@ -333,13 +333,4 @@ def _lives(pid: int) -> bool:
 
 
 def _who_may(path: str) -> str:
-    return f"the engine runs as {_user_and_group()}; --lock-path may be another user's: '{os.path.dirname(path)}'"
-
-
-def _user_and_group() -> str:
-    import grp
-    import pwd
-
-    with suppress(KeyError):
-        return f"user {pwd.getpwuid(os.geteuid()).pw_name}, group {grp.getgrgid(os.getegid()).gr_name}"
-    return f"user {os.geteuid()}, group {os.getegid()}"
+    return f"the engine runs as {process_owner()}; --lock-path may be another user's: '{os.path.dirname(path)}'"

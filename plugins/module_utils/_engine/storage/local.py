@@ -256,10 +256,12 @@ class LocalStorage:
                 os.fchmod(fd, self._file_mode)
         for chunk in chunks:
             with _told(FileWriteError, "write", path):
+                faults.point("storage.local.write")
                 written = os.write(fd, chunk)
                 while written < len(chunk):  # the disk is nearly full, or the chunk is beyond 2 GiB
                     written += os.write(fd, memoryview(chunk)[written:])
-        faults.point("storage.local.written")
+        with _told(FileWriteError, "write", path):
+            faults.point("storage.local.written")
 
     def _anew(self, path: bytes, create: Callable[[], T]) -> T:
         """What create() returns, in place of what was at path.
@@ -305,6 +307,16 @@ class LocalStorage:
             self._settled.add(path)
 
 
+def process_owner() -> str:
+    """Who is denied what is denied to us."""
+    import grp
+    import pwd
+
+    with suppress(KeyError):
+        return f"user {pwd.getpwuid(os.geteuid()).pw_name}, group {grp.getgrgid(os.getegid()).gr_name}"
+    return f"user {os.geteuid()}, group {os.getegid()}"
+
+
 class _told:
     """Translates what the operating system says, for all of this driver."""
 
@@ -323,7 +335,7 @@ class _told:
             kind = self.missing if self.missing and isinstance(error, _MISSING) else self.kind
             hint = _HINTS.get(error.errno or 0, "")
             if error.errno in (errno.EACCES, errno.EPERM):
-                hint = f"the engine runs as user {os.geteuid()}, which must be allowed to"
+                hint = f"the engine runs as {process_owner()}, which must be allowed to"
             raise kind(f"cannot {self.action} '{_decode(self.path)}': {error.strerror or error}", hint) from error
 
 
@@ -352,7 +364,7 @@ def _entry(name: str, status: os.stat_result, path: bytes) -> Entry:
 def _sync_path(path: bytes) -> None:
     """fsync a file or directory."""
     with _told(PathSyncError, "sync", path):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             faults.point("storage.local.sync_path")
             os.fsync(fd)
