@@ -154,7 +154,7 @@ def test_beat_goes_on_while_jobs_run() -> None:
     beats: list[float] = []
     with Pool(time.sleep, 2, LONG) as pool:
         list(pool.run([2.2 * BEAT, 0.1], lambda: beats.append(time.monotonic())))
-        assert 3 <= len(beats) <= 4
+        assert 3 <= len(beats) <= 6
         beats.clear()
         list(pool.run([0.0] * 500, lambda: beats.append(time.monotonic())))
         assert len(beats) < 50  # by the clock, not by the job
