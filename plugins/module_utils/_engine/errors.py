@@ -461,5 +461,5 @@ class UnknownError(EngineError):
     name = "unknown"
 
 
-# Never collected in order to go on with the next repository or file: a bug, the end of memory, a signal.
-FATAL = (AssertError, MemoryLimitError, TermError)
+# Never collected in order to go on with the next repository or file: a bug, the end of memory.
+FATAL = (AssertError, MemoryLimitError)
