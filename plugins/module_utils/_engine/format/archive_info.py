@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import FormatError
@@ -43,7 +43,7 @@ class ArchiveInfo:
 
     history: tuple[PgHistory, ...]
     current_id: int
-    cipher_pass: str | None = None
+    cipher_pass: str | None = field(default=None, repr=False)
     writer: str = WRITER
 
     @property

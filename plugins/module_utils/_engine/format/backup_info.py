@@ -93,7 +93,7 @@ class BackupInfo:
     history: tuple[PgHistory, ...]
     current_id: int
     backups: Mapping[str, BackupEntry] = field(default_factory=dict)
-    cipher_pass: str | None = None
+    cipher_pass: str | None = field(default=None, repr=False)
     writer: str = WRITER
 
     @property
@@ -210,9 +210,14 @@ def _check_entry(entry: BackupEntry, where: str) -> None:
     for label in (entry.prior, *entry.reference):
         if label is not None and not is_label(label):
             raise FormatError(f"{where}: {ascii(label)} is not a backup label")
-    for segment in (entry.archive_start, entry.archive_stop):
-        if segment is not None and not is_segment(segment):
-            raise FormatError(f"{where}: {ascii(segment)} is not the name of a WAL segment")
+    check_segments(where, entry.archive_start, entry.archive_stop)
+
+
+def check_segments(where: str, *names: str | None) -> None:
+    """FormatError unless each name that is given is that of a WAL segment."""
+    for name in names:
+        if name is not None and not is_segment(name):
+            raise FormatError(f"{where}: {ascii(name)} is not the name of a WAL segment")
 
 
 def parse_annotation(values: Mapping[str, Any] | None, where: str) -> dict[str, str]:

@@ -91,12 +91,7 @@ def encode(text: str) -> bytes:
 
 def in_byte_order(texts: Iterable[str]) -> list[str]:
     """Texts sorted as their bytes sort, which is what format 5 asks for everywhere."""
-    return sorted(texts, key=byte_order)
-
-
-def byte_order(text: str) -> Any:
-    """Sort key. Code points sort like their UTF-8, except for the stand-ins of bytes that are not UTF-8."""
-    return encode(text)
+    return sorted(texts, key=encode)
 
 
 def render_key(key: str) -> str:
@@ -209,7 +204,7 @@ def _check_escapes(text: str) -> None:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The reference finds keys only in ascending order; two of one name could mean different things to two readers."""
-    keys = [byte_order(key) for key, _ in pairs]
+    keys = [encode(key) for key, _value in pairs]
     if any(first >= second for first, second in zip(keys, keys[1:])):
         raise ValueError
     return dict(pairs)
@@ -298,7 +293,7 @@ def render_stream(sections: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> 
         remaining = iter(lines)
         opening = f"[{section}]\n"
         while batch := list(islice(remaining, _BATCH)):
-            if _SPECIAL.search("".join([key for key, _ in batch])):
+            if _SPECIAL.search("".join([key for key, _text in batch])):
                 members = [f"{render_key(key)}:{text}" for key, text in batch]
             else:
                 members = [f'"{key}":{text}' for key, text in batch]
@@ -314,7 +309,7 @@ def render_stream(sections: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> 
 
 
 def _line_feed(section: str, batch: list[tuple[str, str]]) -> str:
-    key = next(key for key, _ in batch if "\n" in key)
+    key = next(key for key, _text in batch if "\n" in key)
     return f"the name {ascii(key)} in section [{section}] contains a line feed, which a document cannot hold"
 
 

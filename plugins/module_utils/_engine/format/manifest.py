@@ -20,7 +20,7 @@ from ..errors import AssertError, FormatError
 from ..version import WRITER
 from . import ini
 from .archive_info import PgHistory, parse_cipher_pass, parse_pg, render_cipher_pass
-from .backup_info import parse_annotation, render_pg
+from .backup_info import check_segments, parse_annotation, render_pg
 from .label import LETTERS, is_label, parse_label
 from .manifest_file import Attributes, File, FileReader, owner_value, parse_mode, parse_owner, render_file
 
@@ -28,6 +28,7 @@ __all__ = ["Attributes", "Database", "File", "Link", "Manifest", "Path", "Target
 
 ROOT = "pg_data"  # manifest name of the data directory
 FILES = "target:file"
+_NAMED = ("backup:target", "target:link", "target:path")  # sections with names that become paths, and FILES
 _LEVEL = "option-compress-level"
 
 
@@ -80,7 +81,7 @@ class Manifest:
     pg: of ids 0 while the backup runs. options: by their names in the format ("option-delta").
     files: in byte order of their names; files come and go by add_file and remove_files only.
     file_default, path_default, link_default: as the document states them; None: those of the data directory.
-    repeated: what came twice in the document, the last one counts.
+    repeated: names that came twice in one section of the document; the last record counts.
     """
 
     label: str
@@ -117,9 +118,7 @@ class Manifest:
 
     def file(self, name: str) -> File | None:
         """The file of that name, None when there is none."""
-        if self._by_name is None:
-            self._by_name = {file.name: file for file in self.files}
-        return self._by_name.get(name)
+        return self._index().get(name)
 
     def known_file(self, name: str) -> File:
         """The file of that name, which must be there."""
@@ -130,7 +129,8 @@ class Manifest:
 
     def add_file(self, file: File) -> None:
         """Add a file; an error if there is one of that name."""
-        if self.file(file.name) is not None or self._by_name is None:
+        index = self._index()
+        if file.name in index:
             raise AssertError(f"{ascii(file.name)} is in the manifest already")
         wanted, low, high = _name_bytes(file), 0, len(self.files)
         while low < high:
@@ -140,13 +140,18 @@ class Manifest:
             else:
                 high = middle
         self.files.insert(low, file)
-        self._by_name[file.name] = file
+        index[file.name] = file
 
     def remove_files(self, names: Iterable[str]) -> None:
         """Remove the files of these names; what is not there is not missed."""
         gone = set(names)
         self.files = [file for file in self.files if file.name not in gone]
         self._by_name = None
+
+    def _index(self) -> dict[str, File]:
+        if self._by_name is None:
+            self._by_name = {file.name: file for file in self.files}
+        return self._by_name
 
     @property
     def root(self) -> Path:
@@ -183,8 +188,8 @@ def parse_manifest(chunks: Union[ini.Chunk, Iterable[ini.Chunk]]) -> Manifest:
         document = ini.parse_stream(pieces, {FILES: reader})
     manifest = _parse_backup(document)
     sections = document.sections
-    manifest.files = reader.finish(_stated(sections, FILES, 0o600))
     manifest.file_default = _stated(sections, FILES, 0o600)
+    manifest.files = reader.finish(manifest.file_default)
     manifest.path_default = path_default = _stated(sections, "target:path", 0o700)
     manifest.paths = [
         Path(name, parse_mode(values, where, path_default.mode), *_owners(values, where, path_default))
@@ -203,7 +208,7 @@ def parse_manifest(chunks: Union[ini.Chunk, Iterable[ini.Chunk]]) -> Manifest:
         name: Database(ini.required(values, "db-id", int, where), ini.required(values, "db-last-system-id", int, where))
         for name, values, where in _entries(sections, "db")
     }
-    manifest.repeated = [key for section, key in document.repeated if section != ini.HEADER]
+    manifest.repeated = [key for section, key in document.repeated if section in _NAMED]
     _settle_files(manifest)
     if not manifest.reference:
         # Manifests before 2.42 have no list; the order matters only for block maps, which are younger.
@@ -235,6 +240,9 @@ def _parse_backup(document: ini.Document) -> Manifest:
     kind = ini.optional(backup, "backup-type", str, where) or parse_label(label).type
     if kind not in LETTERS:
         raise FormatError(f"{where}: {ascii(kind)} is not a type of backup")
+    archive_start = ini.optional(backup, "backup-archive-start", str, where)
+    archive_stop = ini.optional(backup, "backup-archive-stop", str, where)
+    check_segments(where, archive_start, archive_stop)
     reference = ini.optional(backup, "backup-reference", str, where)
     metadata = document.sections.get("metadata", {})
     return Manifest(
@@ -246,8 +254,8 @@ def _parse_backup(document: ini.Document) -> Manifest:
         timestamp_start=ini.optional(backup, "backup-timestamp-start", int, where) or 0,
         timestamp_stop=ini.optional(backup, "backup-timestamp-stop", int, where) or 0,
         timestamp_copy_start=ini.optional(backup, "backup-timestamp-copy-start", int, where) or 0,
-        archive_start=ini.optional(backup, "backup-archive-start", str, where),
-        archive_stop=ini.optional(backup, "backup-archive-stop", str, where),
+        archive_start=archive_start,
+        archive_stop=archive_stop,
         lsn_start=ini.optional(backup, "backup-lsn-start", str, where),
         lsn_stop=ini.optional(backup, "backup-lsn-stop", str, where),
         bundle=ini.optional(backup, "backup-bundle", bool, where) or False,

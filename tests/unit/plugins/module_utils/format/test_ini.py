@@ -31,7 +31,7 @@ def sealed(*lines: str, ending: str = "\n") -> bytes:
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
         elif line:
-            key, _, text = line.partition("=")
+            key, _equals, text = line.partition("=")
             if section != current:
                 hashed += ("" if current is None else "},") + f'"{section}":{{'
             else:

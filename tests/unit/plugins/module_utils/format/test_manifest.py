@@ -19,7 +19,11 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.errors i
     FormatError,
 )
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format import ini
-from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.archive_info import PgHistory
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.archive_info import (
+    PgHistory,
+    parse_archive_info,
+)
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.backup_info import parse_backup_info
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.manifest import (
     Attributes,
     File,
@@ -330,6 +334,7 @@ def test_the_minimum_that_readers_need():
         ('backup-type="full"', 'backup-type="other"'),
         ('backup-type="full"', 'backup-prior="x"\nbackup-type="full"'),
         ("backup-bundle=true", "backup-bundle=1"),
+        ("backup-block-incr=true", 'backup-archive-stop="../x"'),
         ("db-id=1\n", ""),
         ('db-version="15"', 'db-version="../15"'),
         ('"type":"path"', '"type":"other"'),
@@ -405,6 +410,15 @@ def test_equal_values_are_shared():
 
 
 def test_the_passphrase_does_not_show():
-    manifest = parse_manifest(load("zst.incr.manifest.bin"))
-    assert manifest.cipher_pass
-    assert manifest.cipher_pass not in repr(manifest)
+    for document in (
+        parse_manifest(load("zst.incr.manifest.bin")),
+        parse_archive_info(load("zst.archive.info.bin")),
+        parse_backup_info(load("zst.backup.info.bin")),
+    ):
+        assert document.cipher_pass
+        assert document.cipher_pass not in repr(document)
+
+
+def test_a_key_that_comes_twice_is_no_name():
+    label = f'backup-label="{FULL}"\n'
+    assert parse_manifest(edited(label, label + label)).repeated == []
