@@ -174,7 +174,7 @@ class FileReader:
                 name, text, bi, bic, bim, bni, bno, checksum, page, group, mode, rck, reference, repo_size, size, szo,
                 timestamp, user,
             ) = match.groups()  # fmt: skip
-            plain = int(size)
+            plain = numbers[size]
             file = File(
                 name,
                 plain,
@@ -184,7 +184,7 @@ class FileReader:
                 _DEFAULT if group is None else self._owner(group),
                 fromhex(checksum) if checksum else None if plain else EMPTY_SHA1,
                 fromhex(rck) if rck else None,
-                int(repo_size) if repo_size else plain,
+                numbers[repo_size] if repo_size else plain,
                 texts.setdefault(reference, reference) if reference else None,
                 numbers[bni] if bni else 0,
                 int(bno) if bno else 0,
@@ -225,7 +225,7 @@ class FileReader:
 
 
 class _Numbers(dict[str, int]):
-    """Numbers by their text, so that equal ones are one object: times and bundles repeat, though they need not."""
+    """Numbers by their text, so that equal ones are one object: sizes, times and bundles repeat, though they need not."""
 
     def __missing__(self, text: str) -> int:
         if len(self) >= _SHARED:
