@@ -225,7 +225,7 @@ class FileReader:
 
 
 class _Numbers(dict[str, int]):
-    """Numbers by their text, so that equal ones are one object: sizes, times and bundles repeat, though they need not."""
+    """Numbers by their text, so that equal ones are one object: sizes, times and bundles mostly repeat."""
 
     def __missing__(self, text: str) -> int:
         if len(self) >= _SHARED:
