@@ -40,7 +40,9 @@ def make_pair(workshop: Workshop, archiver: str, encrypted: bool = False) -> Pai
     cluster = workshop.cluster(wal_segment_mb=1)
     holdfast = workshop.holdfast(cluster, repo1_retention_full=20, **options)
     oracle = workshop.oracle(cluster, repo1_retention_full=20, **options)
-    workshop.archive(cluster, holdfast if archiver == "ours" else oracle)
+    # Each program looks for its own name in the command, whoever archives.
+    command = f"{(holdfast if archiver == 'ours' else oracle).archive_command} # holdfast pgbackrest"
+    cluster.configure(archive_mode=True, archive_command=command)
     cluster.start()
     (holdfast if archiver == "ours" else oracle).stanza_create()
     cluster.tablespace("space")

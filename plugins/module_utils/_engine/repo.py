@@ -82,11 +82,15 @@ class Repo:
 
         self._save(layout.backup_info(self.stanza), render_backup_info(replace(info, writer=WRITER)))
 
+    def read_info(self, name: str) -> bytes:
+        """The plain bytes of an info file or of its copy, of this very one."""
+        return self._clear(name, get(self.storage, name), self.cipher_pass)
+
     def _load(self, name: str, parse: Callable[[bytes], Document]) -> Document:
         failures: list[EngineError] = []
         for candidate in (name, layout.copy_of(name)):
             try:
-                return parse(self._clear(candidate, get(self.storage, candidate), self.cipher_pass))
+                return parse(self.read_info(candidate))
             except EngineError as error:
                 failures.append(error)
         raise _both_failed(self.name, name, *failures)
@@ -150,7 +154,7 @@ class Repo:
         name = layout.manifest(self.stanza, label)
         for candidate in (name, layout.copy_of(name)):
             try:
-                return parse_manifest(self._plain_chunks(candidate, passphrase))
+                return parse_manifest(self.read_plain(candidate, passphrase))
             except EngineError as error:
                 failures.append(error)
         raise _both_failed(self.name, name, *failures)
@@ -159,9 +163,10 @@ class Repo:
         """Only the copy: what an interrupted backup left."""
         from .format.manifest import parse_manifest
 
-        return parse_manifest(self._plain_chunks(layout.copy_of(layout.manifest(self.stanza, label)), passphrase))
+        return parse_manifest(self.read_plain(layout.copy_of(layout.manifest(self.stanza, label)), passphrase))
 
-    def _plain_chunks(self, name: str, passphrase: str | None) -> Iterator[Chunk]:
+    def read_plain(self, name: str, passphrase: str | None) -> Iterator[Chunk]:
+        """The bytes of a file that may be encrypted; compressed, if it is, they remain."""
         chunks = self.storage.read(name)
         if passphrase is None:
             return chunks
@@ -249,7 +254,7 @@ class Repo:
         """A file of the archive that is no segment: a timeline history or a backup history. FileMissingError."""
         name = layout.wal_file(self.stanza, archive_id, file_name)
         content = bytearray()
-        for chunk in self._plain_chunks(name, passphrase):
+        for chunk in self.read_plain(name, passphrase):
             content += chunk
         return bytes(content)
 
@@ -263,7 +268,8 @@ def _both_failed(repo: str, name: str, first: EngineError, second: EngineError) 
     hint = first.hint or second.hint
     if missing_first and missing_second:
         hint = "has stanza-create been run for this stanza, and is the repository path right?"
-    return kind(f"{repo}: unable to load {name} or its copy:\n{first.message}\n{second.message}", hint)
+    attempts = f"{name}: {first.message}\n{layout.copy_of(name)}: {second.message}"
+    return kind(f"{repo}: unable to load {name} or its copy:\n{attempts}", hint)
 
 
 def open_repo(config: Config, settings: Group, read_only: bool = False) -> Repo:

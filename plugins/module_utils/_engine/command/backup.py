@@ -175,10 +175,15 @@ class _Backup:
         config = self._config
         total = sum(need.file.size for need in needs)
         saved = done = 0
-        self._lock.progress(total, done)
+        self._lock.progress(total, done, self._repo.key)
         threshold = max(total // 100, config.manifest_save_threshold)
         gone: set[str] = set()
-        for job, results in self._pool.run(copy_jobs(self._repo, manifest, setup, needs), source.beat):
+
+        def beat() -> None:
+            source.beat()
+            self._lock.progress(total, max(done, min(total, self._pool.passed)), self._repo.key)
+
+        for job, results in self._pool.run(copy_jobs(self._repo, manifest, setup, needs), beat):
             for item, result in zip(job.files, results):
                 done += item.size
                 if result.kind == "skip":
@@ -186,7 +191,7 @@ class _Backup:
                 self._record(manifest.known_file(item.name), job.bundle, result)
                 if log.isEnabledFor(DETAIL):
                     log.log(DETAIL, "%s", describe(item, job.bundle, result, done, total))
-            self._lock.progress(total, done)
+            self._lock.progress(total, done, self._repo.key)
             if config.resume and done - saved >= threshold:
                 self._repo.save_manifest_copy(manifest, info.cipher_pass)
                 saved = done
@@ -220,13 +225,14 @@ class _Backup:
     def _link_references(self, manifest: Manifest) -> None:
         if not self._repo.settings.hardlink:
             return
+        storage, stanza = self._repo.storage, self._repo.stanza
         suffix = extension(manifest.options["option-compress-type"])
         for file in manifest.files:
-            if file.reference is not None:
-                self._repo.storage.hard_link(
-                    layout.stored_file(self._repo.stanza, file.reference, file.name, suffix),
-                    layout.stored_file(self._repo.stanza, manifest.label, file.name, suffix),
-                )
+            if file.reference is None or file.bundle_id or file.block_map_size:
+                continue
+            source = layout.stored_file(stanza, file.reference, file.name, suffix)
+            if file.size or storage.exists(source):  # of an empty file a prior backup with bundles stored nothing
+                storage.hard_link(source, layout.stored_file(stanza, manifest.label, file.name, suffix))
 
     # -- finishing
 

@@ -209,4 +209,5 @@ def _copy_file(manifest: Manifest, need: Need) -> CopyFile:
     if file.checksum is not None and (file.reference is not None or need.resume):
         known = (file.size, file.checksum) if file.reference is not None or need.check else None
         resume = (file.repo_size, file.rck or file.checksum) if need.resume else None
-    return CopyFile(file.name, file.size_original or file.size, link, known, need.check, resume)
+    size = file.size if file.size_original is None else file.size_original
+    return CopyFile(file.name, size, link, known, need.check, resume)

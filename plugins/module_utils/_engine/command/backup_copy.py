@@ -28,6 +28,7 @@ from ..stream.codec import codec, extension
 from ..stream.measure import Measure
 from ..stream.page import PageCheck, check_batch
 from ..stream.through import Filter, through
+from ..worker import pulse
 
 SMALL = 256 << 10  # bytes; a file up to this size is read whole
 SLAB = 4 << 20  # bytes of small files in memory at a time
@@ -161,17 +162,17 @@ class Copier:
     def _store_alone(self, unit: Unit) -> Copied:
         setup, file = self._setup, unit.file
         name = layout.stored_file(setup.stanza, setup.label, file.name, self._extension)
-        result = unit.early()
+        result, repaired = unit.early(), False
         if file.resume is not None:
-            changed = result is None if file.check else result is not None
-            if not changed and self._holds(name, *file.resume):
-                return Copied("resumed")
+            # With delta the file was compared with what had been stored of it; else its time and size speak for it.
+            if (result is None and not file.check) or (result is not None and result.kind == "match"):
+                if self._holds(name, *file.resume):
+                    return Copied("resumed")
+                result, repaired = None, True
             self._repo.remove(name)
-            if result is not None and result.kind == "match":
-                result = None
         if result is None:
             self._repo.write(name, unit.stored(self._alone), durable=False)
-            result = unit.result()._replace(repaired=file.resume is not None)
+            result = unit.result()._replace(repaired=repaired)
             if result.kind == "skip":  # it went away after it had been seen
                 self._repo.remove(name)
         return result
@@ -180,7 +181,7 @@ class Copier:
         """Whether the repository really has what an interrupted backup recorded: its bytes are read and compared."""
         measure = Measure()
         try:
-            for _ in measure(self._repo.read(name)):
+            for _chunk in measure(self._repo.read(name)):
                 pass
         except FileMissingError:
             return False
@@ -245,7 +246,7 @@ class ClusterFiles:
 
     def read(self, file: CopyFile) -> Iterator[Chunk]:
         """The file to its end, or to the size it had if what came later is in the WAL. FileMissingError when gone."""
-        return self._root.read(self._name(file), 0, file.size if rules.is_replayed(file.name) else None)
+        return pulse(self._root.read(self._name(file), 0, file.size if rules.is_replayed(file.name) else None))
 
     def get(self, file: CopyFile, most: int) -> bytes | None:
         """The same in memory, at most that many bytes; None when the file is gone."""

@@ -40,7 +40,7 @@ from .recovery import (
 from .restore_copy import RestoreJob, restore_job
 from .restore_jobs import plan_jobs, restore_setup
 from .restore_plan import Plan, plan_restore
-from .restore_target import MANIFEST_FILE
+from .restore_target import MANIFEST_FILE, sync_path
 
 if TYPE_CHECKING:
     from ..options import Config
@@ -157,8 +157,12 @@ class _Restore:
         total = sum(file.size for file in plan.manifest.files)
         done = 0
         restored: set[str] = set()
-        self._lock.progress(total, done)
-        for job, kept in self._pool.run(plan_jobs(plan, setup), lambda: None):
+        self._lock.progress(total, done, plan.repo.key)
+
+        def beat() -> None:
+            self._lock.progress(total, max(done, min(total, self._pool.passed)), plan.repo.key)
+
+        for job, kept in self._pool.run(plan_jobs(plan, setup), beat):
             files = [file for part in job.parts for file in part.files]
             for file, keep in zip(files, kept):
                 done += file.size
@@ -169,7 +173,7 @@ class _Restore:
                     percent = done * 100 / total if total else 100.0
                     log.log(DETAIL, "%s %s (%dB, %.2f%%) checksum %s", what, file.path, file.size, percent,
                             file.checksum.hex())  # fmt: skip
-            self._lock.progress(total, done)
+            self._lock.progress(total, done, plan.repo.key)
         return restored
 
     def _write_recovery(self) -> None:
@@ -209,9 +213,12 @@ class _Restore:
 
     def _publish(self) -> None:
         """Make everything durable, then put pg_control in its place: from here a server can start."""
-        LocalStorage(self._pg_path).remove(MANIFEST_FILE)
+        self._plan.destination.finish()
         for root in self._plan.destination.sync_roots():
             LocalStorage(root).sync()
+        # Not earlier: while it is there, a restore with --delta --force does not trust the times of files.
+        LocalStorage(self._pg_path).remove(MANIFEST_FILE)
+        sync_path(self._pg_path)
         faults.point("restore.synced")
         path = self._plan.destination.path_of(CONTROL)
         temp = path + TEMP_SUFFIX
