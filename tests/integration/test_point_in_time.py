@@ -129,6 +129,7 @@ def test_a_second_delta_restore_has_nothing_to_do(moments: Moments) -> None:
     assert {name for name, state in tree_state(data).items() if before.get(name) != state} <= {
         "global/pg_control",
         "postgresql.auto.conf",
+        "recovery.signal",
     }
 
 

@@ -158,7 +158,8 @@ class Cluster:
         return self.run(program, *argv, environ={**environ, "PGDATABASE": database})
 
     def dsn(self, database: str = "postgres") -> str:
-        return f"host={self.socket_path} port={self.port} user=postgres dbname={database}"
+        name = database.replace("\\", "\\\\").replace("'", "\\'")
+        return f"host={self.socket_path} port={self.port} user=postgres dbname='{name}'"
 
     def connect(self, database: str = "postgres") -> Any:
         """A psycopg2 connection in autocommit mode; the caller closes it."""
