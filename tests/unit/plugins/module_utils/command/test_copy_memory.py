@@ -1,0 +1,50 @@
+# Copyright (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a worker needs does not grow with its files: a process of its own copies a large one there and back."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ENGINE = pathlib.Path(__file__).resolve().parents[5] / "plugins" / "module_utils"
+SIZE = 300 << 20
+LIMIT = 80 << 10  # KiB
+
+WORK = """
+import hashlib, resource, sys
+sys.path.insert(0, {engine!r})
+from _engine.command.backup_copy import CopyFile, CopyJob, CopySetup, copy_job
+from _engine.command.restore_copy import RestoreFile, RestoreJob, RestorePart, RestoreSetup, restore_job
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+name, path, size = "pg_data/base/5/16384", {path!r}, {size}
+setup = CopySetup(f"{{path}}/data", f"{{path}}/repo", "main", "20260131-110000F", "zst", None, False,
+                  "pass", True, True, 8192, None)
+(result,) = copy_job(CopyJob(setup, 0, (CopyFile(name, size),)))
+assert (result.kind, result.size, result.pages) == ("copied", size, True), result
+backup = peak()
+source = f"backup/main/20260131-110000F/{{name}}.zst"
+file = RestoreFile(name, f"{{path}}/there", size, 1, 0o600, result.checksum, 0, result.repo_size)
+for delta in (False, True):
+    setup = RestoreSetup(f"{{path}}/repo", "zst", False, "pass", delta, False, 9)
+    assert restore_job(RestoreJob(setup, (RestorePart(source, False, (file,)),))) == [delta]
+sys.stdout.write(f"{{backup}} {{peak()}}")
+"""
+
+
+def test_a_large_file_needs_no_more_memory_than_a_small_one(tmp_path):
+    (tmp_path / "data/base/5").mkdir(parents=True)
+    with open(tmp_path / "data/base/5/16384", "wb") as file:
+        file.truncate(SIZE)  # a hole: pages of zeros are valid, and reading them costs no disk
+    script = WORK.format(engine=str(ENGINE), path=str(tmp_path), size=SIZE)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    backup, restore = (int(number) for number in done.stdout.split())
+    assert backup < LIMIT and restore < LIMIT, (backup, restore)
+    assert os.stat(tmp_path / "there").st_size == SIZE
