@@ -10,12 +10,9 @@ there with other content is never overwritten, in no repository.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,7 +47,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("holdfast")
 
-IN_MEMORY = 64 << 20  # bytes; larger segments are read twice instead of being held: once to name, once to store them
+IN_MEMORY = 64 << 20  # bytes; what is compressed of a larger segment is not held
+THREADS = 2  # that compress one segment, while the main thread reads and hashes what comes next
 
 
 class Identity(NamedTuple):
@@ -63,8 +61,7 @@ class Identity(NamedTuple):
         return f"version {self.version}, system id {self.system_id}"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A repository that can take WAL of this cluster. cipher_pass: of the WAL in it."""
 
     repo: Repo
@@ -72,8 +69,7 @@ class Target:
     cipher_pass: str | None
 
 
-@dataclass(frozen=True)
-class Targets:
+class Targets(NamedTuple):
     """The repositories that can be used, and what is wrong with the others (texts that begin with their name)."""
 
     usable: Sequence[Target]
@@ -81,8 +77,7 @@ class Targets:
     failures: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Pushed:
+class Pushed(NamedTuple):
     """What became of a file: keys of the repositories that got it, of those that had it, and warnings for a person."""
 
     stored: Sequence[int]
@@ -178,10 +173,10 @@ def push_file(config: Config, targets: Targets, path: str) -> Pushed:
 def _push_segment(
     config: Config, targets: Targets, path: str, name: str, failures: list[str]
 ) -> tuple[list[int], list[int], list[str]]:
-    segment = _read_segment(path)
+    segment = _Segment(path)
     if config.archive_header_check:
         check_header(segment, targets.identity, config.pg_version_force)
-    segment.prepare(codec(config.compress_type, config.compress_level))
+    segment.prepare(codec(config.compress_type, config.compress_level, threads=THREADS))
     lacking, present = _find_present(targets, name, segment.sha1, failures)
     ext = extension(config.compress_type)
     stored = []
@@ -203,7 +198,7 @@ def _push_other(
 ) -> tuple[list[int], list[int], list[str]]:
     """History files and whatever else PostgreSQL archives: small, stored as they are, the last one wins."""
     with _open(path) as file:
-        data = file.read()
+        data = _read(file, -1, path)
     stored: list[int] = []
     warnings: list[str] = []
     for target in targets.usable:
@@ -218,7 +213,7 @@ def _push_other(
     return stored, [], warnings
 
 
-def check_header(segment: _Held | _Streamed, identity: Identity, version_force: str | None = None) -> None:
+def check_header(segment: _Segment, identity: Identity, version_force: str | None = None) -> None:
     """ArchiveMismatchError for WAL of another cluster, FormatError for what is no whole segment."""
     try:
         header = parse_wal_header(segment.header, version_force)
@@ -299,69 +294,53 @@ def _differs(target: Target, path: str, data: bytes) -> bool:
 # -- the segment
 
 
-class _Held:
-    """A segment in memory, hashed and compressed at the same time."""
+class _Segment:
+    """A segment on its way: read once, hashed and compressed as it passes, and held compressed for all repositories.
 
-    def __init__(self, path: str, size: int, file: FileIO) -> None:
-        self.path, self.size = path, size
-        self._data = bytearray(size)
-        read = file.readinto(self._data)
-        if read != size:
-            raise FileReadError(f"WAL file '{path}' changed while it was read: {read} bytes instead of {size}")
-        self.header = bytes(self._data[:HEADER_SIZE])
+    A large one is read twice instead: once for its checksum, and again whenever it is stored.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with _open(path) as file:
+            self.size = os.fstat(file.fileno()).st_size
+            self.header = _read(file, HEADER_SIZE, path)
         self.sha1 = ""
-        self._stored: Chunk = b""
+        self._stored: bytearray | None = None
 
     def prepare(self, compress: Codec) -> None:
-        digests: list[str] = []
-        data = self._data
-        hashing = threading.Thread(
-            target=lambda: digests.append(hashlib.sha1(data, usedforsecurity=False).hexdigest()), name="sha1"
-        )
-        hashing.start()
-        stored = bytearray()
-        for chunk in compress.compress([data]):
-            stored += chunk
-        hashing.join()
-        self._stored = stored
-        (self.sha1,) = digests
-
-    def stored(self) -> Iterable[Chunk]:
-        return [self._stored]
-
-
-class _Streamed:
-    """A segment too large to hold: read once for its checksum, and again for each repository."""
-
-    def __init__(self, path: str, size: int, file: FileIO) -> None:
-        self.path, self.size = path, size
-        self.header = file.read(HEADER_SIZE)
-        self.sha1 = ""
-
-    def prepare(self, compress: Codec) -> None:
-        self._codec = compress
+        """Find out the checksum, which is part of the name."""
+        self._compress = compress
         measure = Measure()
-        for _chunk in measure(self._chunks()):
-            pass
+        chunks = measure(self._chunks())
+        if self.size <= IN_MEMORY:
+            self._stored = bytearray()
+            for chunk in compress.compress(chunks):
+                self._stored += chunk
+        else:
+            for _chunk in chunks:
+                pass
         self.sha1 = measure.hexdigest
+        self._check(measure.size == self.size)
 
-    def stored(self) -> Iterable[Chunk]:
+    def stored(self) -> Iterator[Chunk]:
+        """The compressed content."""
+        if self._stored is not None:
+            yield self._stored
+            return
         measure = Measure()
-        yield from through(self._chunks(), measure, self._codec.compress)
-        if measure.hexdigest != self.sha1:  # nothing has its final name yet
+        yield from through(self._chunks(), measure, self._compress.compress)
+        self._check(measure.hexdigest == self.sha1)  # in time: nothing has its final name yet
+
+    def _check(self, same: bool) -> None:
+        if not same:
             raise ChecksumError(f"WAL file '{self.path}' changed while it was pushed")
 
     def _chunks(self) -> Iterator[Chunk]:
         buffer = memoryview(bytearray(CHUNK))
         with _open(self.path) as file:
-            while size := file.readinto(buffer):
+            while size := _read_into(file, buffer, self.path):
                 yield buffer[:size]
-
-
-def _read_segment(path: str) -> _Held | _Streamed:
-    with _open(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        return (_Held if size <= IN_MEMORY else _Streamed)(path, size, file)
 
 
 def _open(path: str) -> FileIO:
@@ -373,3 +352,21 @@ def _open(path: str) -> FileIO:
         ) from None
     except OSError as error:
         raise FileOpenError(f"cannot open WAL file '{path}': {error.strerror}", "is this the right user?") from error
+
+
+def _read(file: FileIO, size: int, path: str) -> bytes:
+    try:
+        return file.read(size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_into(file: FileIO, buffer: memoryview, path: str) -> int:
+    try:
+        return file.readinto(buffer)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> FileReadError:
+    return FileReadError(f"cannot read WAL file '{path}': {error.strerror}", "is the disk all right?")

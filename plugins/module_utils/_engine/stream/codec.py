@@ -19,18 +19,19 @@ from ..errors import AssertError, ConfigError, FormatError
 from .through import CHUNK, Chunk
 
 _EXTENSIONS = {"none": "", "gz": ".gz", "bz2": ".bz2", "lz4": ".lz4", "zst": ".zst"}
-_made: dict[tuple[str, int | None, bool], Codec] = {}
+_made: dict[tuple[str, int | None, bool, int], Codec] = {}
 
 
-def codec(compress_type: str, level: int | None = None, raw: bool = False) -> Codec:
+def codec(compress_type: str, level: int | None = None, raw: bool = False, threads: int = 1) -> Codec:
     """The codec of a type; the same object for the same question, so that compressors are used again.
 
-    level: the type's default if None. raw: the frames of bundles and super blocks. ConfigError when the library is not
-    installed.
+    level: the type's default if None. raw: the frames of bundles and super blocks. threads: that compress one stream,
+    where the library can do that. ConfigError when the library is not installed.
     """
-    key = (compress_type, level, raw)
+    key = (compress_type, level, raw, threads)
     if key not in _made:
         _made[key] = _class_of(compress_type)(compress_type, level, raw)
+        _made[key].threads = threads
     return _made[key]
 
 
@@ -51,6 +52,7 @@ class Codec:
     """Compresses and decompresses streams, and small objects in one call. This one does neither: the type "none"."""
 
     default_level = 0
+    threads = 1
 
     def __init__(self, compress_type: str, level: int | None, raw: bool) -> None:
         self.compress_type = compress_type

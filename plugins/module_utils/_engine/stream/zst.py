@@ -65,7 +65,16 @@ class Zst(Codec):
         if self._compressors:
             return self._compressors.pop()
         # As streams have them, and a byte or two shorter: neither content size nor checksum.
-        return self._library.ZstdCompressor(level=self.level, write_content_size=False, write_checksum=False)
+        if self.threads == 1:
+            return self._library.ZstdCompressor(level=self.level, write_content_size=False, write_checksum=False)
+        parameters = self._library.ZstdCompressionParameters
+        window = parameters.from_level(self.level).window_log
+        # A job is four windows unless told otherwise: half of a WAL segment, too much to keep two threads busy.
+        return self._library.ZstdCompressor(
+            compression_params=parameters.from_level(
+                self.level, threads=self.threads, job_size=1 << window, write_content_size=False, write_checksum=False
+            )
+        )
 
     def _pieces(self, chunks: Iterable[Chunk], limit: int) -> Iterator[Chunk]:
         decompressor = self._decompressors.pop() if self._decompressors else self._library.ZstdDecompressor()
