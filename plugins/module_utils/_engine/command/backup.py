@@ -50,8 +50,9 @@ def backup(config: Config) -> Outcome:
     """Back up the stanza's cluster into one repository, the given one or the first.
 
     facts: label, type, prior, repo (key), size, size_delta, repo_size, repo_size_delta (bytes), files,
-    files_copied, start_time, stop_time (epoch seconds), duration (seconds), archive_start, archive_stop, lsn_start, lsn_stop,
-    page_errors (list of pages or ranges by file; None for a misaligned file), resumed; of a dry run only what is planned.
+    files_copied, start_time, stop_time (epoch seconds), duration (seconds), archive_start, archive_stop,
+    lsn_start, lsn_stop, page_errors (list of pages or ranges by file; None for a misaligned file), expired (labels);
+    of a dry run only what is planned.
     """
     settings = next((item for item in config.repos if config.repo in (None, item.key)), config.repos[0])
     if config.repo is None and len(config.repos) > 1:
@@ -104,7 +105,7 @@ class _Backup:
             if config.resume:
                 repo.save_manifest_copy(manifest, info.cipher_pass)
             self._make_paths(manifest)
-            self._copy(manifest, info, setup, needs, source)
+            self._copy(begun, info, setup, needs, source)
             source.check_roles()
             self._link_references(manifest)
             stop = source.stop()
@@ -169,10 +170,8 @@ class _Backup:
                 if target.tablespace_id is not None:
                     storage.make_link(f"{root}/pg_data/{name}", f"../../{name}")
 
-    def _copy(
-        self, manifest: Manifest, info: BackupInfo, setup: CopySetup, needs: Sequence[Need], source: Source
-    ) -> None:
-        config = self._config
+    def _copy(self, begun: Begun, info: BackupInfo, setup: CopySetup, needs: Sequence[Need], source: Source) -> None:
+        config, manifest = self._config, begun.manifest
         total = sum(need.file.size for need in needs)
         saved = done = 0
         self._lock.progress(total, done, self._repo.key)
@@ -183,7 +182,7 @@ class _Backup:
             source.beat()
             self._lock.progress(total, max(done, min(total, self._pool.passed)), self._repo.key)
 
-        for job, results in self._pool.run(copy_jobs(self._repo, manifest, setup, needs), beat):
+        for job, results in self._pool.run(copy_jobs(self._repo, manifest, begun.prior, setup, needs), beat):
             for item, result in zip(job.files, results):
                 done += item.size
                 if result.kind == "skip":

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import FileMissingError
+from ..format import layout
 from ..format.archive_info import PgHistory
 from ..format.backup_info import BackupInfo
 from ..format.manifest import Manifest, sort_files
+from ..format.manifest_file import BLOCK_CHECKSUM_SIZE
 from ..format.names import check_names
 from ..postgres import files as rules
 from ..postgres.lsn import render_lsn
 from ..repo import Repo
+from .backup_block import BlockPlan, Tables, keeps_map, parse_tables
+from .backup_block import plan_block as block_of
 from .backup_copy import CopyFile, CopyJob, CopySetup
 from .backup_plan import Need, choose_prior, delta_reason, merge_prior, plan_portions
 from .backup_scan import ClusterScan
@@ -37,6 +41,7 @@ class Begun:
     """A backup that is ready to copy. start: where recovery starts, None offline or in a dry run."""
 
     manifest: Manifest
+    prior: Manifest | None
     needs: list[Need]
     start: Start | None
 
@@ -59,7 +64,7 @@ def begin(config: Config, repo: Repo, info: BackupInfo, source: Source, start: S
         )
     if not needs:
         raise FileMissingError("nothing has changed since the prior backup", "there is no need for another backup")
-    return Begun(manifest, needs, start)
+    return Begun(manifest, prior, needs, start)
 
 
 def _load_prior(config: Config, repo: Repo, info: BackupInfo) -> Manifest | None:
@@ -184,23 +189,55 @@ def _wants_delta(config: Config, manifest: Manifest, prior: Manifest | None, sta
 
 
 def copy_setup(config: Config, repo: Repo, manifest: Manifest, source: Source) -> CopySetup:
-    options = manifest.options
+    options, settings = manifest.options, repo.settings
     level = options["option-compress-level"] if options["option-compress-type"] != "none" else None
     return CopySetup(
         config.pgs[0].path, repo.settings.path, repo.stanza, manifest.label, str(options["option-compress-type"]),
         level, manifest.bundle_raw, manifest.cipher_pass, bool(options["option-checksum-page"]),
         bool(config.page_header_check), source.control.page_size, config.pg_version_force,
+        len(manifest.reference) - 1, (settings.block_size_super_full if manifest.type == "full"
+                                      else settings.block_size_super) if manifest.block_incr else 0,
     )  # fmt: skip
 
 
-def copy_jobs(repo: Repo, manifest: Manifest, setup: CopySetup, needs: Sequence[Need]) -> Iterator[CopyJob]:
+def copy_jobs(
+    repo: Repo, manifest: Manifest, prior: Manifest | None, setup: CopySetup, needs: Sequence[Need]
+) -> Iterator[CopyJob]:
+    """Jobs in the order in which workers should take them; block sizes are entered into the manifest on the way."""
     settings = repo.settings
     size, limit = (settings.bundle_size, settings.bundle_limit) if manifest.bundle else (0, 0)
+    tables = None
+    if manifest.block_incr:
+        maps = (settings.block_size_map, settings.block_age_map, settings.block_checksum_size_map)
+        tables = parse_tables(*(given or {} for given in maps))
     for portion in plan_portions(needs, manifest.bundle, size, limit):
-        yield CopyJob(setup, portion.bundle, tuple(_copy_file(manifest, need) for need in portion.needs))
+        files = []
+        for need in portion.needs:
+            block = _plan_block(repo, manifest, prior, need, tables) if tables is not None else None
+            files.append(_copy_file(manifest, need, block))
+        yield CopyJob(setup, portion.bundle, tuple(files))
 
 
-def _copy_file(manifest: Manifest, need: Need) -> CopyFile:
+def _plan_block(repo: Repo, manifest: Manifest, prior: Manifest | None, need: Need, tables: Tables) -> BlockPlan | None:
+    file, before = need.file, need.before
+    file.block_size, file.block_checksum_size = block_of(manifest, file, before, tables)
+    if not file.block_size:
+        file.block_checksum_size = BLOCK_CHECKSUM_SIZE
+        return None
+    if prior is None or before is None or not keeps_map(file, before):
+        return BlockPlan(file.block_size, file.block_checksum_size)
+    label = before.reference or prior.label
+    name = layout.block_file(repo.stanza, label, before.name)
+    if before.bundle_id:
+        name = layout.bundle(repo.stanza, label, before.bundle_id)
+    offset = before.bundle_offset + before.repo_size - before.block_map_size
+    return BlockPlan(
+        before.block_size, before.block_checksum_size, name, offset, before.block_map_size, before.size,
+        len(prior.reference),
+    )  # fmt: skip
+
+
+def _copy_file(manifest: Manifest, need: Need, block: BlockPlan | None) -> CopyFile:
     file = need.file
     link = None
     if file.name in manifest.targets:
@@ -210,4 +247,4 @@ def _copy_file(manifest: Manifest, need: Need) -> CopyFile:
         known = (file.size, file.checksum) if file.reference is not None or need.check else None
         resume = (file.repo_size, file.rck or file.checksum) if need.resume else None
     size = file.size if file.size_original is None else file.size_original
-    return CopyFile(file.name, size, link, known, need.check, resume)
+    return CopyFile(file.name, size, link, known, need.check, resume, block)

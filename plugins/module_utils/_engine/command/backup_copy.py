@@ -17,18 +17,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Union
 
-from ..errors import FileMissingError
+from ..errors import EngineError, FileMissingError, FileReadError
 from ..format import layout
+from ..format.block_map import BlockItem
 from ..postgres import files as rules
 from ..postgres.control_file import read_control
 from ..storage.base import Chunk, Storage
 from ..storage.local import LocalStorage
+from ..stream.block import BlockWriter
 from ..stream.cipher import Cipher
 from ..stream.codec import codec, extension
 from ..stream.measure import Measure
 from ..stream.page import PageCheck, check_batch
 from ..stream.through import Filter, through
 from ..worker import pulse
+from .backup_block import BlockPlan, read_block_map
 
 SMALL = 256 << 10  # bytes; a file up to this size is read whole
 SLAB = 4 << 20  # bytes of small files in memory at a time
@@ -39,7 +42,8 @@ SEGMENT = 1 << 30  # bytes in a segment of a relation
 class CopySetup:
     """What is the same for every file of a backup. cipher_pass: of the backup's files, None in a clear repository.
 
-    raw: bundled files use the raw stream formats (6.3). version_force: for reading pg_control.
+    raw: bundled files use the raw stream formats (6.3). version_force: for reading pg_control. reference: this backup's
+    position in the list of references; super_size: bytes, of a super block.
     """
 
     pg_path: str
@@ -54,6 +58,8 @@ class CopySetup:
     header_check: bool
     page_size: int
     version_force: str | None
+    reference: int = 0
+    super_size: int = 0
 
 
 class CopyFile(NamedTuple):
@@ -61,6 +67,7 @@ class CopyFile(NamedTuple):
 
     known: (size, SHA-1) of the content that the prior backup or an interrupted one holds; check: hash the file first,
     and copy it only when it differs (delta). resume: (size, SHA-1) of the stored bytes an interrupted backup left.
+    block: how to store it block incrementally, None to store it whole.
     """
 
     name: str
@@ -69,6 +76,7 @@ class CopyFile(NamedTuple):
     known: tuple[int, bytes] | None = None
     check: bool = False
     resume: tuple[int, bytes] | None = None
+    block: BlockPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ class Copied(NamedTuple):
     """kind: copied, match (the prior backup has it), resumed, skip (gone), or truncated (emptied, nothing stored).
 
     pages: None when not checked, else whether all are valid; bad_pages: their block numbers, None when misaligned.
-    repaired: what an interrupted backup left was not what it said, so the file was copied anew.
+    repaired: what an interrupted backup left was not what it said, so the file was copied anew. map_size: of the block
+    map, 0 for a file that is stored whole.
     """
 
     kind: str
@@ -94,6 +103,7 @@ class Copied(NamedTuple):
     pages: bool | None = None
     bad_pages: tuple[int, ...] | None = None
     repaired: bool = False
+    map_size: int = 0
 
 
 def copy_job(job: CopyJob) -> list[Copied]:
@@ -112,18 +122,41 @@ class Form:
     def __init__(self, setup: CopySetup, raw: bool) -> None:
         self.plain = setup.compress_type == "none" and setup.cipher_pass is None
         self._codec = codec(setup.compress_type, setup.compress_level, raw)
-        self._cipher = Cipher(setup.cipher_pass, raw) if setup.cipher_pass is not None else None
+        self.cipher = Cipher(setup.cipher_pass, raw) if setup.cipher_pass is not None else None
         self._compresses = setup.compress_type != "none"
 
     def whole(self, data: bytes) -> bytes:
         stored = self._codec.compress_one(data) if self._compresses else data
-        return self._cipher.encrypt_one(stored) if self._cipher else stored
+        return self.cipher.encrypt_one(stored) if self.cipher else stored
+
+    def sealed(self, data: bytes) -> bytes:
+        """Encrypted, not compressed: the form of block maps."""
+        return self.cipher.encrypt_one(data) if self.cipher else data
 
     def filters(self) -> list[Filter]:
         filters: list[Filter] = [self._codec.compress] if self._compresses else []
-        if self._cipher:
-            filters.append(self._cipher.encrypt)
+        if self.cipher:
+            filters.append(self.cipher.encrypt)
         return filters
+
+
+class BlockForm:
+    """The same for one block incremental file: it is known only at the end whether anything has to be stored."""
+
+    plain = False
+
+    def __init__(self, writer: BlockWriter) -> None:
+        self._writer = writer
+
+    @property
+    def map_size(self) -> int:
+        return self._writer.map_size
+
+    def whole(self, data: bytes) -> bytes:
+        return b"".join(bytes(piece) for piece in self._writer((data,)))
+
+    def filters(self) -> list[Filter]:
+        return [self._writer]
 
 
 class Copier:
@@ -135,29 +168,78 @@ class Copier:
         self._pg = ClusterFiles(setup)
         self._alone = Form(setup, raw=False)
         self._bundled = Form(setup, raw=setup.raw)
+        self._blocks = Form(setup, raw=True)
         self._extension = extension(setup.compress_type)
 
     def run(self, job: CopyJob) -> list[Copied]:
         if not job.bundle:
             return [self._store_alone(unit) for unit in self._units(job.files)]
         results: list[Copied] = []
-        chunks = self._bundle_chunks(job.files, results)
+        chunks = self._bundle_chunks(job, results)
         first = next(chunks, None)
         if first is not None:  # else every file was gone or unchanged: a number is used up, no bundle is written
             name = layout.bundle(self._setup.stanza, self._setup.label, job.bundle)
             self._repo.write(name, itertools.chain([first], chunks), durable=False)
         return results
 
-    def _bundle_chunks(self, files: Sequence[CopyFile], results: list[Copied]) -> Iterator[Chunk]:
+    def _bundle_chunks(self, job: CopyJob, results: list[Copied]) -> Iterator[Chunk]:
         """The bytes of a bundle, gapless; results fills up on the way."""
         offset = 0
-        for unit in self._units(files):
+        for unit in self._units(job.files):
             result = unit.early()
             if result is None:
-                yield from unit.stored(self._bundled, skip_empty=True)
-                result = unit.result()._replace(offset=offset)
+                form = self._block_form(unit.file, job.bundle, offset) or self._bundled
+                yield from unit.stored(form, skip_empty=True)
+                result = _settled(unit.result(), form)._replace(offset=offset)
                 offset += result.repo_size
             results.append(result)
+
+    def _block_form(self, file: CopyFile, bundle: int, offset: int) -> BlockForm | None:
+        """None for a file that is stored whole. offset: in the bundle, at which its bytes will begin."""
+        plan, setup = file.block, self._setup
+        if plan is None:
+            return None
+        prior: list[BlockItem] = []
+        if plan.map_size:
+            prior = self._prior_map(file, plan)
+        limit = -(-setup.super_size // plan.block_size) * plan.block_size
+        return BlockForm(
+            BlockWriter(
+                plan.block_size,
+                plan.checksum_size,
+                limit,
+                self._blocks.whole,
+                self._blocks.sealed,
+                setup.reference,
+                bundle,
+                offset,
+                prior,
+                # At the size it had when it was listed it was new: there is no record to fall back to.
+                always=file.known is None,
+            )  # fmt: skip
+        )
+
+    def _prior_map(self, file: CopyFile, plan: BlockPlan) -> list[BlockItem]:
+        try:
+            return read_block_map(
+                self._repo, plan.map_name, plan.map_offset, plan.map_size, self._blocks.cipher, plan.block_size,
+                plan.checksum_size, plan.prior_size, plan.prior_references,
+            )  # fmt: skip
+        except EngineError as error:
+            raise FileReadError(
+                f"cannot read the block map of {file.name} in {plan.map_name} at {plan.map_offset} with "
+                f"{plan.map_size} bytes: {error.message}",
+                error.hint or "the prior backup is damaged here: run verify, and make a full backup",
+            ) from error
+
+    def _store_block_file(self, unit: Unit, form: BlockForm) -> Copied:
+        """A block incremental file outside of bundles; when nothing of it changed, there is no file."""
+        chunks = unit.stored(form, skip_empty=True)
+        first = next(chunks, None)
+        if first is not None:
+            name = layout.block_file(self._setup.stanza, self._setup.label, unit.file.name)
+            self._repo.write(name, itertools.chain([first], chunks), durable=False)
+        return _settled(unit.result(), form)
 
     def _store_alone(self, unit: Unit) -> Copied:
         setup, file = self._setup, unit.file
@@ -170,6 +252,9 @@ class Copier:
                     return Copied("resumed")
                 result, repaired = None, True
             self._repo.remove(name)
+        form = self._block_form(file, 0, 0) if result is None else None
+        if form is not None:
+            return self._store_block_file(unit, form)
         if result is None:
             self._repo.write(name, unit.stored(self._alone), durable=False)
             result = unit.result()._replace(repaired=repaired)
@@ -289,7 +374,7 @@ class Whole:
         self._result = Copied("skip")
 
     def judge(self, bad: Sequence[int]) -> None:
-        """Take the verdict on the pages. One that changed since it was read was torn, and its new state is in the WAL."""
+        """Take the verdict on the pages; one that changed since it was read was torn, and its new state is in WAL."""
         size = self._pg.setup.page_size
         first = _first_block(self.file.name, size)
         data = memoryview(self.data or b"")
@@ -308,7 +393,7 @@ class Whole:
             return Copied("match")
         return None
 
-    def stored(self, form: Form, skip_empty: bool = False) -> Iterator[Chunk]:
+    def stored(self, form: Form | BlockForm, skip_empty: bool = False) -> Iterator[Chunk]:
         data = self.data or b""
         checksum = sha1(data)
         if not data and skip_empty:
@@ -317,7 +402,8 @@ class Whole:
         stored = form.whole(data)
         rck = None if form.plain else sha1(stored)
         self._result = Copied("copied", len(data), checksum, len(stored), rck, 0, self.pages, self._bad_pages)
-        yield stored
+        if stored:
+            yield stored
 
     def result(self) -> Copied:
         return self._result
@@ -343,7 +429,7 @@ class Large:
             return self._result
         return Copied("match") if (measure.size, measure.digest) == self.file.known else None
 
-    def stored(self, form: Form, skip_empty: bool = False) -> Iterator[Chunk]:
+    def stored(self, form: Form | BlockForm, skip_empty: bool = False) -> Iterator[Chunk]:
         plain, repo, pages = Measure(), Measure(), self._page_check()
         chunks = self._pg.read(self.file)
         try:
@@ -374,6 +460,13 @@ class Large:
 
 
 Unit = Union[Whole, Large]
+
+
+def _settled(result: Copied, form: Form | BlockForm) -> Copied:
+    """The result of a file that was stored in this form; block incremental, nothing stored means nothing changed."""
+    if result.kind != "copied" or not isinstance(form, BlockForm):
+        return result
+    return result._replace(map_size=form.map_size) if result.repo_size else Copied("match")
 
 
 def _verdict(pages: PageCheck | None, aligned: bool) -> tuple[bool | None, tuple[int, ...] | None]:

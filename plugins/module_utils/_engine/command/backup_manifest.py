@@ -10,7 +10,7 @@ from typing import Union
 
 from ..errors import FormatError
 from ..format.manifest import File, Manifest
-from ..format.manifest_file import EMPTY_SHA1
+from ..format.manifest_file import BLOCK_CHECKSUM_SIZE, EMPTY_SHA1
 from .backup_copy import Copied, CopyFile
 
 PageRange = Union[int, tuple[int, int]]
@@ -51,7 +51,9 @@ def store_result(file: File, bundle: int, result: Copied) -> None:
     file.reference = None
     file.bundle_id = bundle if result.kind == "copied" else 0
     file.bundle_offset = result.offset if file.bundle_id else 0
-    file.block_size = file.block_map_size = 0
+    file.block_map_size = result.map_size
+    if not result.map_size:
+        file.block_size, file.block_checksum_size = 0, BLOCK_CHECKSUM_SIZE
     file.checksum_page = result.pages
     file.checksum_page_error = page_ranges(result.bad_pages) if result.bad_pages else None
 

@@ -70,12 +70,14 @@ def delta_reason(manifest: Manifest, prior: Manifest, start_segment: str | None,
 class Need(NamedTuple):
     """A file that has to be looked at. check: hash it first, since only then is it known whether it changed.
 
-    resume: an interrupted backup stored it; what it recorded is in the file already.
+    resume: an interrupted backup stored it; what it recorded is in the file already. before: the file in the prior
+    backup, None when that has none of this name.
     """
 
     file: File
     check: bool
     resume: bool = False
+    before: File | None = None
 
 
 def merge_prior(manifest: Manifest, prior: Manifest | None, delta: bool) -> list[Need]:
@@ -101,7 +103,7 @@ def merge_prior(manifest: Manifest, prior: Manifest | None, delta: bool) -> list
             _take_over(file, before, prior.label)
         unchanged = same_size and (file.size == 0 or file.timestamp == before.timestamp)
         if not unchanged or check:
-            needs.append(Need(file, check))
+            needs.append(Need(file, check, before=before))
     return needs
 
 

@@ -27,9 +27,9 @@ from .backup_plan import Need
 log = logging.getLogger("holdfast")
 
 
-def find_interrupted(repo: Repo, labels: Sequence[str], manifest: Manifest, enabled: bool, passphrase: str | None) -> (
-    Manifest | None
-):
+def find_interrupted(
+    repo: Repo, labels: Sequence[str], manifest: Manifest, enabled: bool, passphrase: str | None
+) -> Manifest | None:
     """The manifest of the interrupted backup that this one goes on with; any other that was interrupted is removed.
 
     labels: of all directories, ascending; enabled: the option resume.
@@ -44,7 +44,7 @@ def find_interrupted(repo: Repo, labels: Sequence[str], manifest: Manifest, enab
     except EngineError as error:
         reason = f"its manifest cannot be used: {error.message}"
     if old is not None:
-        reason = refusal(old, manifest, enabled)
+        reason = refusal(old, manifest, enabled) if old.label == label else f"its manifest is that of {old.label}"
     if old is not None and not reason:
         log.warning("resumable backup %s of same type exists: files already copied are verified and kept", label)
         return old

@@ -33,7 +33,7 @@ ROLE_PAUSE = 30.0  # seconds between two looks at whether the server still is wh
 
 @dataclass(frozen=True)
 class Start:
-    """lsn, segment: where recovery starts; checked_segment: whose arrival in the archive proves that archiving works."""
+    """lsn, segment: where recovery starts; checked_segment: its arrival in the archive proves that archiving works."""
 
     lsn: int
     segment: str
@@ -42,7 +42,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Stop:
-    """lsn, segment: where recovery may end; label, tablespace_map: contents of those files, None when there is no map."""
+    """lsn, segment: where recovery may end; label, tablespace_map: contents of those files, None without a map."""
 
     lsn: int
     segment: str

@@ -189,7 +189,8 @@ class _Restore:
         else:
             log.warning("%s is not in the backup, it is created", AUTO_CONF)
         recovery = Recovery(
-            plan.kind, restore_command(config), config.target, bool(config.target_exclusive), config.target_action or "pause",
+            plan.kind, restore_command(config), config.target, bool(config.target_exclusive),
+            config.target_action or "pause",
             config.target_timeline, config.archive_mode == "off", config.recovery_option,
         )  # fmt: skip
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -26,6 +26,7 @@ from ..stream.codec import codec
 from ..stream.measure import Measure
 from ..stream.through import Filter, through
 from ..worker import pulse
+from .restore_block import BlockRestorer
 
 SMALL = 256 << 10  # bytes; a file up to this size is handled in memory
 RUN = 4 << 20  # stored bytes of small files that are fetched with one read
@@ -35,6 +36,7 @@ RUN = 4 << 20  # stored bytes of small files that are fetched with one read
 class RestoreSetup:
     """What is the same for every file. raw: bundled files use the raw stream formats; cipher_pass: of the files.
 
+    stanza, references: where the blocks of block incremental files are; references as the manifest lists them.
     delta: keep files of the right content; by_time: trust size and time instead of reading them, when the time is
     before copy_start (delta together with force).
     """
@@ -46,12 +48,23 @@ class RestoreSetup:
     delta: bool
     by_time: bool
     copy_start: int
+    stanza: str = ""
+    references: tuple[str, ...] = ()
+
+
+class BlockForm(NamedTuple):
+    """Of a block incremental file: bytes of a block, of its checksum, and of the map at the end of its region."""
+
+    block_size: int
+    checksum_size: int
+    map_size: int
 
 
 class RestoreFile(NamedTuple):
-    """name: of the manifest, for messages; path: where it goes; offset: in the source, whose region has repo_size bytes.
+    """name: of the manifest, for messages; path: where it goes; offset: in the source, of a region of repo_size bytes.
 
-    owner: (uid, gid) to give it, None to leave what the system gives; zero: only its length, as a hole.
+    owner: (uid, gid) to give it, None to leave what the system gives; zero: only its length, as a hole; block: how it
+    is stored block incrementally, None for a whole file.
     """
 
     name: str
@@ -64,6 +77,7 @@ class RestoreFile(NamedTuple):
     repo_size: int
     owner: tuple[int, int] | None = None
     zero: bool = False
+    block: BlockForm | None = None
 
 
 class RestorePart(NamedTuple):
@@ -100,17 +114,29 @@ class Restorer:
         self._repo: Storage = LocalStorage(setup.repo_path)
         self._host: Storage = LocalStorage("/", follow=False)
         self._forms = {False: _Form(setup, raw=False), True: _Form(setup, raw=setup.raw)}
+        self._blocks: BlockRestorer | None = None
 
     def run(self, part: RestorePart) -> list[bool]:
         form = self._forms[part.bundled]
         states = [self._state(file) for file in part.files]
         wanted = [file for file, state in zip(part.files, states) if state == "wanted"]
-        for run in _runs(wanted):
+        for file in wanted:
+            if file.block is not None:
+                self._restore_blocks(part.source, file, file.block)
+        for run in _runs(file for file in wanted if file.block is None):
             if run[0].size > SMALL:
                 self._stream(form, part.source, run[0])
             else:
                 self._slab(form, part.source, run)
         return [state == "kept" for state in states]
+
+    def _restore_blocks(self, source: str, file: RestoreFile, block: BlockForm) -> None:
+        if self._blocks is None:
+            self._blocks = BlockRestorer(self._repo, self._setup, _Form(self._setup, raw=True))
+        found = _status(file.path)
+        keep = self._setup.delta and found is not None and stat.S_ISREG(found.st_mode)
+        self._blocks.restore(source, file, block, keep)
+        _stamp(file.path, file, os.lstat(file.path))
 
     # -- keeping what is there
 
@@ -196,16 +222,16 @@ class _Form:
 
     def __init__(self, setup: RestoreSetup, raw: bool) -> None:
         self._codec = codec(setup.compress_type, None, raw) if setup.compress_type != "none" else None
-        self._cipher = Cipher(setup.cipher_pass, raw) if setup.cipher_pass is not None else None
+        self.cipher = Cipher(setup.cipher_pass, raw) if setup.cipher_pass is not None else None
 
     def plain(self, stored: bytes, size: int) -> bytes:
         """size: bytes that are expected; more is an error of the codec."""
-        if self._cipher is not None:
-            stored = self._cipher.decrypt_one(stored)
+        if self.cipher is not None:
+            stored = self.cipher.decrypt_one(stored)
         return self._codec.decompress_one(stored, size) if self._codec is not None else stored
 
     def filters(self) -> list[Filter]:
-        filters: list[Filter] = [self._cipher.decrypt] if self._cipher is not None else []
+        filters: list[Filter] = [self.cipher.decrypt] if self.cipher is not None else []
         if self._codec is not None:
             filters.append(self._codec.decompress)
         return filters

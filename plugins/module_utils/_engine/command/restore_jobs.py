@@ -14,7 +14,7 @@ from ..format.manifest_file import EMPTY_SHA1
 from ..postgres.files import CONTROL
 from ..storage.local import TEMP_SUFFIX
 from ..stream.codec import extension
-from .restore_copy import RestoreFile, RestoreJob, RestorePart, RestoreSetup
+from .restore_copy import BlockForm, RestoreFile, RestoreJob, RestorePart, RestoreSetup
 from .restore_select import is_zeroed
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def restore_setup(plan: Plan) -> RestoreSetup:
     manifest = plan.manifest
     return RestoreSetup(
         plan.repo.settings.path, manifest.options["option-compress-type"], manifest.bundle_raw, manifest.cipher_pass,
-        plan.delta, plan.by_time, manifest.timestamp_copy_start,
+        plan.delta, plan.by_time, manifest.timestamp_copy_start, plan.repo.stanza, tuple(manifest.reference),
     )  # fmt: skip
 
 
@@ -55,9 +55,11 @@ def plan_jobs(plan: Plan, setup: RestoreSetup) -> Iterator[RestoreJob]:
 
 def _own_part(plan: Plan, file: File) -> RestorePart:
     label = file.reference or plan.manifest.label
-    source = layout.stored_file(
-        plan.repo.stanza, label, file.name, extension(plan.manifest.options["option-compress-type"])
-    )
+    if file.block_map_size:
+        source = layout.block_file(plan.repo.stanza, label, file.name)
+    else:
+        suffix = extension(plan.manifest.options["option-compress-type"])
+        source = layout.stored_file(plan.repo.stanza, label, file.name, suffix)
     return RestorePart(source, False, (_restore_file(plan, file),))
 
 
@@ -65,10 +67,13 @@ def _restore_file(plan: Plan, file: File) -> RestoreFile:
     path = plan.destination.file_path(file.name)
     if file.name == CONTROL:
         path += TEMP_SUFFIX
+    block = None
+    if file.block_map_size:
+        block = BlockForm(file.block_size, file.block_checksum_size, file.block_map_size)
     return RestoreFile(
         file.name, path, file.size, file.timestamp, file.mode, file.checksum or EMPTY_SHA1, file.bundle_offset,
         file.repo_size, plan.destination.owner_of(file),
-        is_zeroed(file.name, plan.zeroed),
+        is_zeroed(file.name, plan.zeroed), block,
     )  # fmt: skip
 
 

@@ -36,13 +36,16 @@ def zeroed_databases(manifest: Manifest, include: Sequence[str], exclude: Sequen
     system |= {oid for oid in found if oid < FIRST_NORMAL_OID}
     known = found | system
     if not known:
-        raise FormatError("no databases found for selective include or exclude", "is this the backup of a whole cluster?")
+        raise FormatError(
+            "no databases found for selective include or exclude", "is this the backup of a whole cluster?"
+        )
     included = {_oid(item, oids, known, "include") for item in include}
     excluded = {_oid(item, oids, known, "exclude") for item in exclude}
     for item, oid in ((item, _oid(item, oids, known, "include")) for item in include):
         if oid in system:
             raise DbInvalidError(
-                f"system database '{item}' cannot be included: system databases always are", "leave it out of db-include"
+                f"system database '{item}' cannot be included: system databases always are",
+                "leave it out of db-include",
             )
         if oid in excluded:
             raise DbInvalidError(f"database '{item}' is to be included and excluded", "name it in one option only")
@@ -63,7 +66,7 @@ def _oid(item: str, oids: dict[str, int], known: set[int], option: str) -> int:
 
 
 def is_zeroed(name: str, databases: frozenset[int]) -> bool:
-    """Whether a file of the manifest belongs to one of the databases; PG_VERSION is kept, so that they can be dropped."""
+    """Whether a file belongs to one of the databases; PG_VERSION is kept, so that they can be dropped."""
     if not databases:
         return False
     match = _DATABASE_FILE.fullmatch(name)
