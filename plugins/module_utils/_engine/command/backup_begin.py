@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import FileMissingError
+from ..errors import FileInvalidError, FileMissingError
 from ..format import layout
 from ..format.archive_info import PgHistory
 from ..format.backup_info import BackupInfo
@@ -53,6 +53,7 @@ def begin(config: Config, repo: Repo, info: BackupInfo, source: Source, start: S
     manifest.timestamp_start = start_time
     if start is not None:
         manifest.archive_start, manifest.lsn_start = start.segment, render_lsn(start.lsn)
+    _check_databases(source)
     _scan(config, manifest, source)
     listed, manifest.timestamp_copy_start = next_second(source.clock, source.online)
     delta = _wants_delta(config, manifest, prior, start, listed)
@@ -65,6 +66,16 @@ def begin(config: Config, repo: Repo, info: BackupInfo, source: Source, start: S
     if not needs:
         raise FileMissingError("nothing has changed since the prior backup", "there is no need for another backup")
     return Begun(manifest, prior, needs, start)
+
+
+def _check_databases(source: Source) -> None:
+    """Before anything is copied: the manifest gets the names only at the end."""
+    for name in source.databases():
+        if "\n" in name:
+            raise FileInvalidError(
+                f"the name of database {name!r} contains a line feed, which a manifest cannot hold",
+                "rename it with ALTER DATABASE ... RENAME TO",
+            )
 
 
 def _load_prior(config: Config, repo: Repo, info: BackupInfo) -> Manifest | None:
