@@ -146,7 +146,7 @@ def merged(prior_file, now, delta=False, bundle=False):
 def test_what_becomes_of_a_file_that_the_prior_backup_has(size, stamp, delta, needed, checked, refers, bundled_before):
     place = {"bundle_id": 3, "bundle_offset": 77} if bundled_before else {}
     needs, file = merged(before(**place), File(NAME, size, stamp, 0o640, "new", "new"), delta)
-    assert needs == ([Need(file, checked)] if needed else [])
+    assert [(need.file, need.check, need.resume) for need in needs] == ([(file, checked, False)] if needed else [])
     assert (file.size, file.timestamp, file.mode, file.user, file.group) == (size, stamp, 0o640, "new", "new")
     if refers:
         taken = (PRIOR, SUM, RCK, 50, file.bundle_id, file.bundle_offset)

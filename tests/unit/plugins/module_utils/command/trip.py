@@ -53,6 +53,7 @@ CONTROL = (FIXTURES / "15.pg_control.bin").read_bytes()[:512].ljust(8192, b"\0")
 VERSION_DIR = "PG_15_202209061"
 LABEL, LATER = "20260131-110000F", "20260131-110000F_20260201-110000I"
 COPY_START = 4_000_000_000  # after every file of these clusters
+STAMP = 1_700_000_000
 PAGE = 8192
 
 
@@ -80,13 +81,15 @@ class Trip:
     """A cluster in path/data, a repository in path/repo, and the way there and back."""
 
     def __init__(self, path: HostPath, compress_type: str = "none", passphrase: str | None = None, *,
-                 bundle: bool = False, raw: bool = False, check_pages: bool = False, page_size: int = PAGE,
-                 header_check: bool = True) -> None:  # fmt: skip
+                 bundle: bool = False, raw: bool = False, block: bool = False, check_pages: bool = False,
+                 page_size: int = PAGE, header_check: bool = True) -> None:  # fmt: skip
         self.path, self.data = path, path / "data"
         self.compress_type, self.passphrase, self.bundle, self.raw = compress_type, passphrase, bundle, raw
+        self.block = block
         path.mkdir(exist_ok=True)
         config = path / "holdfast.conf"
         options = "repo1-bundle=y\nrepo1-bundle-limit=300KiB\n" if bundle else ""
+        options += "repo1-block=y\nrepo1-block-size-super=32KiB\nrepo1-block-size-super-full=64KiB\n" if block else ""
         config.write_text(f"[main]\npg1-path={self.data}\nrepo1-path={path}/repo\n{options}")
         loaded = load([f"--config={config}", "--stanza=main", "backup"], {})
         self.repo = open_repo(loaded, loaded.repos[0])
@@ -121,6 +124,7 @@ class Trip:
         manifest.paths = sorted(scan.paths, key=lambda path: path.name.encode("utf-8", "surrogateescape"))
         manifest.links = scan.links
         manifest.bundle, manifest.bundle_raw, manifest.cipher_pass = self.bundle, self.raw, self.passphrase
+        manifest.block_incr, manifest.timestamp_start = self.block, STAMP
         manifest.options = {"option-compress-type": self.compress_type, "option-online": False}
         manifest.options["option-checksum-page"] = self.setup.check_pages
         sort_files(manifest.files)
@@ -136,18 +140,21 @@ class Trip:
         (result,) = self.copy(CopyFile(f"pg_data/{name}", listed, **values))  # type: ignore[arg-type]
         return result
 
-    def back_up(self, prior: Manifest | None = None, delta: bool = False) -> Manifest:
-        """A backup of all that there is, as a manifest that went through its file."""
-        manifest = self.listed(LABEL if prior is None else LATER)
+    def back_up(self, prior: Manifest | None = None, delta: bool = False, label: str = LATER) -> Manifest:
+        """A backup of all that there is, as a manifest that went through its file. label: not of a full."""
+        manifest = self.listed(LABEL if prior is None else label)
         if prior is not None:
-            manifest.prior, manifest.reference = prior.label, [*prior.reference, LATER]
-        return self.finish(manifest, merge_prior(manifest, prior, delta))
+            manifest.prior, manifest.reference = prior.label, [*prior.reference, label]
+        return self.finish(manifest, merge_prior(manifest, prior, delta), prior)
 
-    def finish(self, manifest: Manifest, needs: Sequence[Need]) -> Manifest:
-        setup = replace(self.setup, label=manifest.label)
+    def finish(self, manifest: Manifest, needs: Sequence[Need], prior: Manifest | None = None) -> Manifest:
+        """Let the workers do what is needed."""
+        settings = self.repo.settings
+        super_size = (settings.block_size_super_full if prior is None else settings.block_size_super) or 0
+        setup = replace(self.setup, label=manifest.label, reference=len(manifest.reference) - 1, super_size=super_size)
         copier = Copier(setup)
         gone = set()
-        for job in copy_jobs(self.repo, manifest, setup, needs):
+        for job in copy_jobs(self.repo, manifest, prior, setup, needs):
             for item, result in zip(job.files, copier.run(job)):
                 if result.kind in ("copied", "truncated"):
                     store_result(manifest.known_file(item.name), job.bundle, result)
