@@ -244,6 +244,19 @@ def test_a_file_that_is_back_at_its_old_size_when_it_is_read_still_has_a_record_
     comes_back(trip, incr, tmp_path / "there", content)
 
 
+@pytest.mark.parametrize("size", [0, 5, BLOCK, 3 * BLOCK, 3 * BLOCK + 5])
+def test_a_file_that_becomes_shorter_after_it_was_listed_is_no_match(trip, full, content, size, tmp_path):
+    path = trip.write("base/5/1", content, STAMP + 10)
+    manifest = trip.listed(LATER)
+    manifest.prior, manifest.reference = LABEL, [LABEL, LATER]
+    needs = merge_prior(manifest, full, False)
+    os.truncate(path, size)
+    incr = trip.finish(manifest, needs, full)
+    file = record(incr)
+    assert (file.size, file.size_original, file.reference) == (size, len(content), None)
+    comes_back(trip, incr, tmp_path / "there", content[:size])
+
+
 def test_blocks_switched_off_and_on_again_in_a_set(trip, full, content, tmp_path):
     second, third = changed(content, 1), changed(content, 2)
     trip.block = False

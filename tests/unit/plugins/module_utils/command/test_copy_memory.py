@@ -12,6 +12,7 @@ import sys
 
 ENGINE = pathlib.Path(__file__).resolve().parents[5] / "plugins" / "module_utils"
 SIZE = 300 << 20
+COUNT = 600  # of small files in one bundle
 LIMIT = 80 << 10  # KiB
 
 WORK = """
@@ -35,17 +36,25 @@ file = RestoreFile(name, f"{{path}}/there", size, 1, 0o600, result.checksum, 0, 
 for delta in (False, True):
     setup = RestoreSetup(f"{{path}}/repo", "zst", False, "pass", delta, False, 9)
     assert restore_job(RestoreJob(setup, (RestorePart(source, False, (file,)),))) == [delta]
-sys.stdout.write(f"{{backup}} {{peak()}}")
+restore = peak()
+small = tuple(CopyFile(f"pg_data/base/5/{{number}}", 256 << 10) for number in range({count}))
+setup = CopySetup(f"{{path}}/data", f"{{path}}/repo", "main", "20260131-110000F", "zst", None, False,
+                  "pass", True, True, 8192, None)
+assert [result.kind for result in copy_job(CopyJob(setup, 1, small))] == ["copied"] * {count}
+sys.stdout.write(f"{{backup}} {{restore}} {{peak()}}")
 """
 
 
-def test_a_large_file_needs_no_more_memory_than_a_small_one(tmp_path):
+def test_neither_a_large_file_nor_many_small_ones_need_much_memory(tmp_path):
     (tmp_path / "data/base/5").mkdir(parents=True)
     with open(tmp_path / "data/base/5/16384", "wb") as file:
         file.truncate(SIZE)  # a hole: pages of zeros are valid, and reading them costs no disk
-    script = WORK.format(engine=str(ENGINE), path=str(tmp_path), size=SIZE)
+    for number in range(COUNT):
+        with open(tmp_path / f"data/base/5/{number}", "wb") as file:
+            file.truncate(256 << 10)
+    script = WORK.format(engine=str(ENGINE), path=str(tmp_path), size=SIZE, count=COUNT)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    backup, restore = (int(number) for number in done.stdout.split())
-    assert backup < LIMIT and restore < LIMIT, (backup, restore)
+    peaks = [int(number) for number in done.stdout.split()]
+    assert len(peaks) == 3 and max(peaks) < LIMIT, peaks
     assert os.stat(tmp_path / "there").st_size == SIZE
