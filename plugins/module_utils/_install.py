@@ -37,7 +37,8 @@ LAUNCHER = """\
 # Starts the backup engine. The holdfast.postgres.engine module wrote this file and replaces it with each version.
 
 # Isolated (-I) from the caller's environment and without the site module (-S): this runs for every WAL segment.
-exec {python} -I -S {start} "$@"
+# Names of files are the same bytes whatever the locale (-X utf8).
+exec {python} -I -S -X utf8 {start} "$@"
 """
 
 START = """\

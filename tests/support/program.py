@@ -27,7 +27,7 @@ ENGINE = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"  # the
 # writes into restore_command.
 LAUNCHER = """\
 #!/bin/sh
-exec {python} -I {start} "$@"
+exec {python} -I -X utf8 {start} "$@"
 """
 START = """\
 import sys
