@@ -140,14 +140,13 @@ class _Backup:
         Returns what has to be copied, which is less when there is something to go on with.
         """
         repo, manifest = self._repo, begun.manifest
-        labels = repo.labels()
-        old = find_interrupted(repo, labels, manifest, self._config.resume, info.cipher_pass)
+        old = find_interrupted(repo, repo.labels(), manifest, self._config.resume, info.cipher_pass)
         if old is not None:
             manifest.label, manifest.cipher_pass = old.label, old.cipher_pass
             manifest.reference.append(manifest.label)
             kept = clean_interrupted(repo, manifest, old)
             return resume_needs(begun.needs, kept, bool(manifest.options["option-delta"]))
-        taken = [*(label for label in labels if repo.is_complete(label)), *info.backups, *repo.history_labels()]
+        taken = [*repo.labels(), *info.backups, *repo.history_labels()]
         manifest.label, seconds = next_label(manifest.type, manifest.prior, start_time, taken)
         if seconds > start_time:
             time.sleep(max(0.0, seconds - time.time()))

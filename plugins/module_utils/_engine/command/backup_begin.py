@@ -231,6 +231,8 @@ def copy_jobs(
 
 def _plan_block(repo: Repo, manifest: Manifest, prior: Manifest | None, need: Need, tables: Tables) -> BlockPlan | None:
     file, before = need.file, need.before
+    if need.resume:  # as the interrupted backup stored it
+        return BlockPlan(file.block_size, file.block_checksum_size) if file.block_map_size else None
     file.block_size, file.block_checksum_size = block_of(manifest, file, before, tables)
     if not file.block_size:
         file.block_checksum_size = BLOCK_CHECKSUM_SIZE

@@ -232,18 +232,19 @@ class Copier:
                 error.hint or "the prior backup is damaged here: run verify, and make a full backup",
             ) from error
 
-    def _store_block_file(self, unit: Unit, form: BlockForm) -> Copied:
+    def _store_block_file(self, unit: Unit, form: BlockForm, name: str) -> Copied:
         """A block incremental file outside of bundles; when nothing of it changed, there is no file."""
         chunks = unit.stored(form, skip_empty=True)
         first = next(chunks, None)
         if first is not None:
-            name = layout.block_file(self._setup.stanza, self._setup.label, unit.file.name)
             self._repo.write(name, itertools.chain([first], chunks), durable=False)
         return _settled(unit.result(), form)
 
     def _store_alone(self, unit: Unit) -> Copied:
         setup, file = self._setup, unit.file
         name = layout.stored_file(setup.stanza, setup.label, file.name, self._extension)
+        if file.block is not None:
+            name = layout.block_file(setup.stanza, setup.label, file.name)
         result, repaired = unit.early(), False
         if file.resume is not None:
             # With delta the file was compared with what had been stored of it; else its time and size speak for it.
@@ -254,7 +255,7 @@ class Copier:
             self._repo.remove(name)
         form = self._block_form(file, 0, 0) if result is None else None
         if form is not None:
-            return self._store_block_file(unit, form)
+            return self._store_block_file(unit, form, name)._replace(repaired=repaired)
         if result is None:
             self._repo.write(name, unit.stored(self._alone), durable=False)
             result = unit.result()._replace(repaired=repaired)

@@ -78,8 +78,14 @@ class Cleanup:
     keep: Mapping[str, File]
 
 
-def plan_cleanup(entries: Iterable[Entry], manifest: Manifest, old: Manifest, delta: bool) -> Cleanup:
-    """Judge what lies in the directory of an interrupted backup. entries: a directory comes before what is in it."""
+def plan_cleanup(
+    entries: Iterable[Entry], manifest: Manifest, old: Manifest, delta: bool, bundle_limit: int
+) -> Cleanup:
+    """Judge what lies in the directory of an interrupted backup.
+
+    entries: a directory comes before what is in it. bundle_limit: bytes; up to this size a file goes into a bundle, and
+    bundles are not gone on with. -1 without bundles.
+    """
     suffix = extension(str(manifest.options["option-compress-type"]))
     paths = {path.name for path in manifest.paths}
     remove: list[tuple[str, str]] = []
@@ -97,26 +103,32 @@ def plan_cleanup(entries: Iterable[Entry], manifest: Manifest, old: Manifest, de
         elif entry.kind != "file":
             remove.append((entry.name, f"a {entry.kind}, not a file"))
         else:
-            name = entry.name[: len(entry.name) - len(suffix)]
-            reason = _distrust(name, entry.name.endswith(suffix), manifest, old, delta)
-            if reason:
+            before = _stored_as(entry.name, suffix, old)
+            reason = "not in resumed manifest" if before is None else _distrust(before, manifest, delta, bundle_limit)
+            if before is None or reason:
                 remove.append((entry.name, reason))
             else:
-                keep[name] = old.known_file(name)
+                keep[before.name] = before
     return Cleanup(tuple(remove), keep)
 
 
-def _distrust(name: str, same_type: bool, manifest: Manifest, old: Manifest, delta: bool) -> str:
-    if not same_type:
-        return "mismatched compression type"
-    new, before = manifest.file(name), old.file(name)
+def _stored_as(name: str, suffix: str, old: Manifest) -> File | None:
+    """The file of the old manifest that was stored under this name, whole or block incrementally."""
+    for ending, in_blocks in ((suffix, False), (layout.BLOCK_EXTENSION, True)):
+        if name.endswith(ending):
+            file = old.file(name[: len(name) - len(ending)])
+            if file is not None and bool(file.block_map_size) == in_blocks:
+                return file
+    return None
+
+
+def _distrust(before: File, manifest: Manifest, delta: bool, bundle_limit: int) -> str:
+    new = manifest.file(before.name)
     if new is None:
         return "file missing in manifest"
-    if before is None:
-        return "file missing in resumed manifest"
     if before.checksum is None:
         return "no checksum in resumed manifest"
-    if before.bundle_id or before.block_map_size or manifest.bundle:
+    if before.bundle_id or new.size <= bundle_limit or (before.block_map_size and not manifest.block_incr):
         return "stored in another form"
     if new.size != (before.size if before.size_original is None else before.size_original):
         return "mismatched size"
@@ -128,7 +140,8 @@ def _distrust(name: str, same_type: bool, manifest: Manifest, old: Manifest, del
 def clean_interrupted(repo: Repo, manifest: Manifest, old: Manifest) -> Mapping[str, File]:
     """Remove what cannot be trusted; returns the files that can, by name, as the interrupted backup recorded them."""
     root = layout.backup_dir(repo.stanza, old.label)
-    plan = plan_cleanup(walk(repo.storage, root), manifest, old, bool(manifest.options["option-delta"]))
+    limit = repo.settings.bundle_limit if manifest.bundle else -1
+    plan = plan_cleanup(walk(repo.storage, root), manifest, old, bool(manifest.options["option-delta"]), limit)
     for name, reason in plan.remove:
         log.log(DETAIL, "remove '%s/%s' from resumed backup (%s)", root, name, reason)
         if repo.storage.info(f"{root}/{name}"):
@@ -149,5 +162,7 @@ def resume_needs(needs: Sequence[Need], kept: Mapping[str, File], delta: bool) -
             file.size_original, file.size = file.size, before.size
         file.checksum, file.rck, file.repo_size = before.checksum, before.rck, before.repo_size
         file.checksum_page, file.checksum_page_error = before.checksum_page, before.checksum_page_error
+        file.block_size, file.block_checksum_size = before.block_size, before.block_checksum_size
+        file.block_map_size = before.block_map_size
         resumed.append(need._replace(check=delta, resume=True))
     return resumed

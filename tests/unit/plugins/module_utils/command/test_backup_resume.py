@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 from dataclasses import replace
 
 import pytest
@@ -184,10 +185,59 @@ def test_of_a_file_that_grew_while_it_was_copied_the_listed_size_counts(trip, ol
     assert (new.size, new.size_original) == (file.size, file.size_original)
 
 
-def test_bundles_are_not_kept(trip, old):
-    trip.bundle = True
-    _manifest, files = kept(trip, old)
-    assert files == {}
+@pytest.fixture(params=[False, True], ids=["whole", "blocks"])
+def bundled(request, tmp_path):
+    """An interrupted full backup with bundles: only what is too large for them can be gone on with."""
+    trip = Trip(tmp_path, "zst", bundle=True, raw=request.param, block=request.param)
+    trip.write("base/5/small", b"small" * 9000, STAMP)
+    trip.write("base/5/large", noise(400 << 10), STAMP)
+    trip.write("base/5/large.pgbi", noise(500 << 10), STAMP)
+    trip.repo.save_manifest_copy(trip.back_up(), None)
+    return trip
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+LARGE = {"pg_data/base/5/large", "pg_data/base/5/large.pgbi"}
+
+
+def test_of_a_backup_with_bundles_the_files_outside_of_them_are_kept(bundled):
+    old = bundled.repo.load_manifest_copy(LABEL, None)
+    assert all(bool(old.known_file(name).block_map_size) == bundled.block for name in LARGE)
+    before = set(tree(bundled.root / LABEL))
+    manifest, files = kept(bundled, old)
+    assert set(files) == LARGE
+    assert set(tree(bundled.root / LABEL)) == {name for name in before if not name.startswith("bundle")}
+    assert manifest.known_file("pg_data/base/5/small").size > 0
+
+
+@pytest.mark.parametrize("now", [False, True], ids=["off", "on"])
+def test_blocks_switched_on_or_off_since_the_interruption(bundled, now, tmp_path):
+    old = bundled.repo.load_manifest_copy(LABEL, None)
+    stored_in_blocks, bundled.block = bundled.block, now
+    manifest, files = kept(bundled, old)
+    assert set(files) == (LARGE if now or not stored_in_blocks else set())
+    result = bundled.finish(manifest, resume_needs(merge_prior(manifest, None, False), files, False))
+    assert all(bool(result.known_file(name).block_map_size) == (now if name not in files else stored_in_blocks)
+               for name in LARGE)  # fmt: skip
+    bundled.restore(result, tmp_path / "there")
+    assert tree(tmp_path / "there") == tree(bundled.data)
+
+
+@pytest.mark.parametrize("delta", [False, True])
+def test_a_resumed_backup_with_bundles_is_as_good_as_a_new_one(bundled, delta, tmp_path):
+    old = bundled.repo.load_manifest_copy(LABEL, None)
+    ending = ".pgbi" if bundled.block else ".zst"
+    damaged, intact = (bundled.root / LABEL / f"{name}{ending}" for name in sorted(LARGE))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    inode = intact.stat().st_ino
+    manifest, files = kept(bundled, old, delta)
+    result = bundled.finish(manifest, resume_needs(merge_prior(manifest, None, delta), files, delta))
+    assert intact.stat().st_ino == inode
+    bundled.restore(result, tmp_path / "there")
+    assert tree(tmp_path / "there") == tree(bundled.data)
 
 
 # -- the whole way
