@@ -111,7 +111,6 @@ class _Restore:
             log.info("recovery will start from %s", moment)
         before = self._end_state()
         self._clear_spool()
-        manifest.remove_files(self._not_restored())
         destination.disarm()
         removed = destination.clean() if plan.clean else []
         for path in removed:
@@ -138,13 +137,6 @@ class _Restore:
     def _clear_spool(self) -> None:
         """Old acknowledgements and prefetched segments would mislead the restored cluster."""
         LocalStorage(self._config.spool_path).remove_tree(f"archive/{self._config.stanza}")
-
-    def _not_restored(self) -> set[str]:
-        """Files of the backup that stay out: links come from the mapping, and preserve keeps the settings it finds."""
-        names = {"pg_data/tablespace_map"}
-        if self._plan.kind == "preserve":
-            names.add(f"pg_data/{AUTO_CONF}")
-        return names
 
     def _mark(self) -> None:
         """Leave the manifest where a later restore finds it and knows that the directory may be worked on."""

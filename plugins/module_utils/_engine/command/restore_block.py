@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Restoring a block incremental file: its map tells where each block is, in this backup or in an earlier one of the set.
+"""Restoring a block incremental file: its map tells where each block is, in this backup or an earlier one of the set.
 
 Blocks that are right in the destination already stay where they are; the others are fetched by super block, each read
 once. The checksum of the whole file decides at the end, so a block checksum that lies costs only a second pass.

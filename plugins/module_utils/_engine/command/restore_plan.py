@@ -18,6 +18,7 @@ from ..format.manifest import Manifest
 from ..format.names import check_names
 from ..postgres.history import parse_history
 from ..repo import Repo, open_repos
+from .recovery import AUTO_CONF
 from .restore_map import map_manifest
 from .restore_owner import survey_owners
 from .restore_select import zeroed_databases
@@ -85,6 +86,7 @@ def plan_restore(config: Config, pg_path: str) -> Plan:
         log.info("%s", note)
     for warning in mapped.warnings:
         log.warning("%s", warning)
+    manifest.remove_files(_left_out(kind))
     destination = Destination(manifest, pg_path, clean, kind == "preserve", survey_owners(manifest, pg_path))
     destination.check()
     delta = clean and bool(config.delta)  # force alone cleans, but copies every file
@@ -92,6 +94,11 @@ def plan_restore(config: Config, pg_path: str) -> Plan:
     by_time = delta and bool(config.force) and not os.path.lexists(os.path.join(pg_path, MANIFEST_FILE))
     zeroed = zeroed_databases(manifest, config.db_include or (), config.db_exclude or ())
     return Plan(repo, manifest, destination, kind, clean, delta, by_time, zeroed)
+
+
+def _left_out(kind: str) -> set[str]:
+    """Files of the backup that stay out: links come from the mapping, and preserve keeps the settings it finds."""
+    return {"pg_data/tablespace_map", *([f"pg_data/{AUTO_CONF}"] if kind == "preserve" else [])}
 
 
 def _check_checksums(manifest: Manifest) -> None:

@@ -128,6 +128,25 @@ def test_delta_into_a_directory_that_is_empty_is_an_ordinary_restore(bench):
     assert bench.plan("--delta").clean is False
 
 
+@pytest.mark.parametrize(("kind", "settings_go"), [("default", False), ("preserve", True)])
+def test_what_is_not_restored_is_not_in_the_plan_either(bench, kind, settings_go):
+    bench.trip.write("tablespace_map", b"x")
+    bench.trip.write("postgresql.auto.conf", b"x")
+    now = bench.trip.back_up()
+    for name in ("pg_data/tablespace_map", "pg_data/postgresql.auto.conf"):
+        bench.manifest.add_file(now.known_file(name))
+    bench.publish()
+    plan = bench.plan(f"--type={kind}")
+    names = {file.name for file in plan.manifest.files}
+    assert "pg_data/tablespace_map" not in names
+    assert ("pg_data/postgresql.auto.conf" not in names) == settings_go
+    (bench.there / "PG_VERSION").parent.mkdir()
+    for name in ("PG_VERSION", "tablespace_map", "postgresql.auto.conf"):
+        (bench.there / name).touch()
+    unwanted = bench.plan(f"--type={kind}", "--delta").destination.unwanted()
+    assert unwanted == [f"{bench.there}/tablespace_map"]
+
+
 # -- the set
 
 
