@@ -56,7 +56,7 @@ def changed(workshop, segment: Path) -> Path:
 
 
 def test_a_segment_goes_to_every_repository(archive, stopped) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.run("archive-push", segment)
     sha1 = hashlib.sha1(segment.read_bytes()).hexdigest()
     for key in (1, 2):
@@ -67,7 +67,7 @@ def test_a_segment_goes_to_every_repository(archive, stopped) -> None:
 
 
 def test_a_repository_that_fails_does_not_keep_it_from_the_other(archive, stopped) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     info = archive.repository / "archive/main/archive.info"
     shutil.move(info, f"{info}.away")
     shutil.move(f"{info}.copy", f"{info}.copy.away")
@@ -91,7 +91,7 @@ def test_without_any_repository_nothing_can_be_said(archive, stopped) -> None:
 
 
 def test_other_content_is_never_written_anywhere(archive, stopped, workshop) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.run("archive-push", segment)
     stored(archive, segment, 2)[0].unlink()
     failed = archive.attempt("archive-push", changed(workshop, segment))
@@ -100,7 +100,7 @@ def test_other_content_is_never_written_anywhere(archive, stopped, workshop) -> 
 
 
 def test_the_same_segment_twice_is_reported(archive, stopped) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.run("archive-push", segment)
     (path,) = stored(archive, segment)
     shutil.copy(path, path.with_suffix(".gz"))
@@ -115,7 +115,7 @@ def test_it_is_present_without_a_warning_when_several_hosts_archive(archive, sto
 
 
 def test_wal_of_another_cluster_is_refused(archive, stopped, workshop) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     other = workshop.holdfast(workshop.cluster(), repo1_path=archive.repository)
     failed = other.attempt("archive-push", segment)
     assert failed.status == 103 and "[ArchiveMismatchError]" in failed.error
@@ -153,7 +153,7 @@ def test_large_segments_are_not_held_in_memory(workshop) -> None:
 
 
 def test_a_stop_file_forbids_pushing_but_not_getting(archive, stopped, workshop) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.run("archive-push", segment)
     account.write_file(archive.base / "lock" / "main.stop", "")
     assert archive.attempt("archive-push", segment).status == 62
@@ -161,7 +161,7 @@ def test_a_stop_file_forbids_pushing_but_not_getting(archive, stopped, workshop)
 
 
 def test_parameters_and_paths(archive, stopped, workshop) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     assert archive.attempt("archive-push").status == 43
     assert archive.attempt("archive-get", segment.name).status == 43
     assert archive.attempt("archive-get", segment.name, "a", "b").status == 96
@@ -171,7 +171,7 @@ def test_parameters_and_paths(archive, stopped, workshop) -> None:
 
 
 def test_a_queue_that_is_too_long_is_dropped(archive, stopped, workshop) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     wal = account.make_directory(workshop.path("pg_wal"))
     account.write_file(wal / segment.name, segment.read_bytes())
     status = account.make_directory(wal / "archive_status")
@@ -200,7 +200,7 @@ def test_a_history_file_with_other_content_is_replaced_with_a_warning(archive, w
 
 @pytest.mark.parametrize("point", ["archive_push.write", "storage.local.sync", "storage.local.rename"])
 def test_a_crash_leaves_no_segment_and_the_next_try_succeeds(archive, stopped, workshop, point: str) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.environ["HOLDFAST_FAULTS"] = f"{point}=kill"
     assert archive.attempt("archive-push", segment).status < 0
     archive.environ.clear()
@@ -211,7 +211,7 @@ def test_a_crash_leaves_no_segment_and_the_next_try_succeeds(archive, stopped, w
 
 
 def test_a_disk_that_fails_is_told_and_the_other_repository_served(archive, stopped) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.environ["HOLDFAST_FAULTS"] = "storage.local.sync@1=raise:ENOSPC"
     failed = archive.attempt("archive-push", segment)
     assert failed.status == 104
@@ -223,7 +223,7 @@ def test_a_disk_that_fails_is_told_and_the_other_repository_served(archive, stop
 
 
 def test_the_first_good_copy_is_taken(archive, stopped, workshop) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.run("archive-push", segment, compress_type="none")
     (first,) = stored(archive, segment, 1)
     damage.flip_bit(first)
@@ -266,7 +266,7 @@ def test_not_there_is_only_said_when_all_were_asked(archive, stopped, workshop) 
 
 
 def test_copies_that_differ_are_not_guessed_between(archive, stopped, workshop) -> None:
-    _, segment = stopped
+    segment = stopped[1]
     archive.run("archive-push", segment)
     (path,) = stored(archive, segment, 2)
     path.rename(path.with_name(f"{segment.name}-{'0' * 40}.zst"))
@@ -351,7 +351,7 @@ def recovering(workshop, cluster: Cluster, program: Holdfast, signal_file: str) 
 
 def test_a_repository_that_fails_does_not_end_a_recovery(archive, stopped, workshop) -> None:
     """PostgreSQL takes a status of 103 for the end of the archive; it must not open with WAL missing."""
-    cluster, _ = stopped
+    cluster = stopped[0]
     shutil.rmtree(archive.repository / "archive")
     restored = recovering(workshop, cluster, archive, "recovery.signal")
     with pytest.raises(ServerFailedError, match=r"exit(ed with exit)? code 231"):
@@ -363,7 +363,7 @@ def test_a_repository_that_fails_does_not_end_a_recovery(archive, stopped, works
 
 
 def test_a_repository_that_fails_does_not_stop_a_standby(archive, stopped, workshop) -> None:
-    cluster, _ = stopped
+    cluster = stopped[0]
     shutil.rmtree(archive.repository / "archive")
     standby = recovering(workshop, cluster, archive, "standby.signal")
     standby.start()

@@ -25,7 +25,7 @@ def archiving(module_workshop):
 
 
 def test_a_segment_arrives_in_every_repository(archiving) -> None:
-    _, program = archiving
+    program = archiving[1]
     done = program.run("check", log_level_console="info")
     (first, second) = (re.search(rf"repo{key}: WAL segment (\w+) arrived at (\S+)", done.error) for key in (1, 2))
     assert first[1] == second[1]
@@ -34,7 +34,7 @@ def test_a_segment_arrives_in_every_repository(archiving) -> None:
 
 
 def test_all_stanzas_are_checked_without_a_name(archiving) -> None:
-    _, program = archiving
+    program = archiving[1]
     assert "repo2: WAL segment" in program.run("check", stanza=None, log_level_console="info").error
 
 
@@ -47,12 +47,12 @@ def test_nothing_to_check_is_a_warning(workshop) -> None:
 
 
 def test_a_repository_without_the_stanza_fails_the_check(archiving, workshop) -> None:
-    cluster, _ = archiving
+    cluster = archiving[0]
     assert workshop.holdfast(cluster).attempt("check").status == 55
 
 
 def test_a_segment_that_does_not_arrive_is_a_timeout(archiving, workshop) -> None:
-    cluster, _ = archiving
+    cluster = archiving[0]
     program = workshop.holdfast(cluster)
     program.stanza_create()  # here, but archive_command pushes elsewhere
     failed = program.attempt("check", archive_timeout="500ms")

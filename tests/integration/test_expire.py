@@ -60,7 +60,7 @@ def make(workshop, cluster, first: Path, second: Path) -> Holdfast:
 @pytest.fixture
 def pair(original: Pair, workshop) -> Iterator[Pair]:
     """A copy to work on."""
-    paths = [workshop.path("copy") for _ in range(2)]
+    paths = [workshop.path("copy") for _number in range(2)]
     for source, path in zip((original.first, original.second), paths):
         shutil.copytree(source, path, symlinks=True)
         account.own(path)

@@ -115,7 +115,7 @@ def test_databases_come_with_the_last_system_oid(running: Cluster) -> None:
     running.sql('create database "größe 1"')
     with session(running) as opened:
         found, last_system = opened.databases()
-        assert {name for _, name in found} == {"größe 1", "postgres", "template0", "template1"}
+        assert {name for _oid, name in found} == {"größe 1", "postgres", "template0", "template1"}
         assert found == sorted(found, key=lambda row: row[1])
         assert last_system == {name: oid for oid, name in found}["template0"]
 
@@ -127,7 +127,7 @@ def test_names_that_are_not_utf8_survive(workshop) -> None:
         connection.set_client_encoding("SQL_ASCII")
         cursor.execute(b"create database \"caf\xe9\" template template0 encoding 'SQL_ASCII'")
     with session(cluster, database="plain") as opened:
-        names = [name for _, name in opened.databases()[0]]
+        names = [name for _oid, name in opened.databases()[0]]
     assert "caf\udce9" in names
 
 

@@ -59,7 +59,7 @@ def test_segments_go_both_ways(stopped, workshop, compression, cipher) -> None:
 
 @pytest.mark.parametrize("name", ["00000002.history", "000000010000000000000001.00000028.backup", "anything"])
 def test_other_files_go_both_ways(stopped, workshop, name) -> None:
-    cluster, _ = stopped
+    cluster = stopped[0]
     ours, theirs = both(workshop, cluster, repo1_cipher_type="aes-256-cbc")
     ours.run("stanza-create", online=False)
     for pusher, getter, content in ((ours, theirs, b"1\t0/1\tx\n"), (theirs, ours, b"1\t0/2\ty\n")):

@@ -295,7 +295,7 @@ class Keep:
                 self._ranges[-1] = (last_start, None if stop is None or last_stop is None else max(stop, last_stop))
             else:
                 self._ranges.append((start, stop))
-        self._starts = [start for start, _ in self._ranges]
+        self._starts = [start for start, _stop in self._ranges]
         self._start_paths = [start[:16] for start in self._starts]
 
     def covers(self, segment: str) -> bool:

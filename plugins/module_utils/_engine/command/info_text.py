@@ -81,10 +81,8 @@ def _groups(stanza: Facts, label: str | None) -> Iterator[Iterator[str]]:
     of_id = {(db["repo-key"], db["id"]): (db["system-id"], db["version"]) for db in stanza["db"]}
     if not of_id:
         return
-    newest: dict[int, int] = {}
-    for db in stanza["db"]:
-        newest[db["repo-key"]] = max(db["id"], newest.get(db["repo-key"], 0))
-    current = of_id[next(iter(newest.items()))]
+    first = stanza["db"][0]["repo-key"]
+    current = of_id[first, max(db["id"] for db in stanza["db"] if db["repo-key"] == first)]
     clusters = [cluster for cluster in dict.fromkeys(of_id.values()) if cluster != current] + [current]
     for cluster in clusters:
         backups = [backup for backup in stanza["backup"] if of_id[_database(backup)] == cluster]

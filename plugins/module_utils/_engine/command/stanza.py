@@ -83,7 +83,7 @@ def _outcome(control: Control | None, actions: Sequence[tuple[Repo, str]]) -> Ou
     facts: dict[str, Any] = {"repos": [{"key": repo.key, "action": action} for repo, action in actions]}
     if control is not None:
         facts.update(version=control.version, system_id=control.system_id)
-    return Outcome(facts, changed=any(action not in ("valid", "absent") for _, action in actions))
+    return Outcome(facts, changed=any(action not in ("valid", "absent") for _repo, action in actions))
 
 
 def load_cluster(config: Config) -> Control:
@@ -151,7 +151,7 @@ def _check_empty(repo: Repo) -> None:
 def _create(repo: Repo, control: Control) -> None:
     pg = _entry_of(control, 1)
     encrypted = repo.cipher_pass is not None
-    archive_pass, backup_pass = (_passphrase() if encrypted else None for _ in range(2))
+    archive_pass, backup_pass = (_passphrase() if encrypted else None for _name in ("archive", "backup"))
     repo.save_archive_info(ArchiveInfo(history=(pg,), current_id=pg.id, cipher_pass=archive_pass, writer=WRITER))
     repo.save_backup_info(
         BackupInfo(history=(pg,), current_id=pg.id, backups={}, cipher_pass=backup_pass, writer=WRITER)

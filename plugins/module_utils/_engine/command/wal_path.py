@@ -40,10 +40,17 @@ def absolute_wal_path(name: str, data_directory: str | None) -> str:
         raise OptionRequiredError(
             f"'{name}' is a relative path, which needs option pg1-path", "or give an absolute path"
         )
-    # By identity and not by name: PostgreSQL may have been started through a symbolic link.
-    if not os.path.samefile(os.curdir, data_directory):
+    if not _is_working_directory(data_directory):
         raise OptionInvalidValueError(
             f"'{name}' is relative to the working directory {os.getcwd()}, which is not pg1-path, {data_directory}",
             "is pg1-path the data directory of the cluster that runs this command?",
         )
     return os.path.join(data_directory, name)
+
+
+def _is_working_directory(path: str) -> bool:
+    """By identity and not by name: PostgreSQL may have been started through a symbolic link."""
+    try:
+        return os.path.samefile(os.curdir, path)
+    except OSError:
+        return False

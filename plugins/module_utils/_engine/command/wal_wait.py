@@ -20,7 +20,7 @@ def wait_for_segment(repo: Repo, archive_id: str, segment: str, timeout: float) 
 
     ArchiveTimeoutError when it does not come, ArchiveDuplicateError when it is there twice.
     """
-    for _ in passes(timeout):
+    for _pass in passes(timeout):
         stored = repo.find_one_wal(archive_id, segment)
         if stored is not None:
             return stored

@@ -193,7 +193,7 @@ class Session:
         rows = self.query(f"select oid::bigint, {_NAME_BYTES.format('datname')} from pg_catalog.pg_database")
         found = sorted(((int(oid), _name(raw)) for oid, raw in rows), key=lambda row: row[1])
         template0 = [oid for oid, name in found if name == "template0"]
-        system = template0 or [oid for oid, _ in found if oid < FIRST_NORMAL_OID]
+        system = template0 or [oid for oid, _database in found if oid < FIRST_NORMAL_OID]
         return found, max(system, default=FIRST_NORMAL_OID - 1)
 
     def tablespaces(self) -> dict[int, str]:

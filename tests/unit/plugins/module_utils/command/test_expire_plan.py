@@ -37,7 +37,7 @@ PG = PgHistory(1, 7710940437890784280, "15", 1300, 202209061)
 
 def segment(short: str) -> str:
     """'0A' is on timeline 1; '2:0A' on timeline 2; '1:101' in the second directory of timeline 1."""
-    timeline, _, number = short.rpartition(":")
+    timeline, _colon, number = short.rpartition(":")
     value = int(number, 16)
     return f"{int(timeline or '1', 16):08X}{value >> 8:08X}{value & 0xFF:08X}"
 
@@ -189,7 +189,7 @@ def test_an_unknown_label_is_told() -> None:
 def test_oldest_spares_the_only_full() -> None:
     plan = plan_of(state_of([backup(F1, "02")], {}), "full=3 oldest")
     assert plan.remove == ()
-    assert [level for level, _ in plan.notes][:1] == [logging.WARNING]
+    assert [level for level, _text in plan.notes][:1] == [logging.WARNING]
 
 
 T1, T2, T3, T4 = "20261101-000000F", "20261108-000000F", "20261115-000000F", "20261120-000000F"
@@ -356,7 +356,7 @@ def retentions() -> st.SearchStrategy[Retention]:
     return st.builds(Retention, some, st.booleans(), some, some, st.sampled_from(["full", "diff", "incr"]), st.none())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(backup_chains(), retentions(), st.booleans())
 def test_what_stays_is_complete(chain: list[BackupEntry], keep: Retention, oldest: bool) -> None:
     """No backup loses what it rests on, and no backup that stays loses WAL that makes it consistent."""
@@ -376,7 +376,7 @@ def test_what_stays_is_complete(chain: list[BackupEntry], keep: Retention, oldes
             assert name is None or (name not in gone and name[:16] not in gone_paths)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(backup_chains(), retentions())
 def test_a_second_run_finds_nothing_to_do(chain: list[BackupEntry], keep: Retention) -> None:
     state = state_of(chain, {"15-1": tree(numbers("01", "30"))})
@@ -390,7 +390,7 @@ def test_a_second_run_finds_nothing_to_do(chain: list[BackupEntry], keep: Retent
     assert second.remove == second.directories == second.wal == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(backup_chains(min_size=1), st.data())
 def test_dependents_are_closed(chain: list[BackupEntry], data: st.DataObject) -> None:
     backups = {entry.label: entry for entry in chain}
