@@ -50,6 +50,7 @@ def moments(module_workshop: Workshop, each_server: Server) -> Moments:
     with cluster.busy():
         label = holdfast.backup("full", repo1_retention_full=2)
     cluster.sql("insert into ledger select id, 1 from generate_series(1, 100) id")
+    time.sleep(1.1)  # a set is chosen only for a time in a later second than the one in which its backup ended
     moment = str(cluster.value("select clock_timestamp()"))
     time.sleep(0.01)
     cluster.sql("select pg_create_restore_point('before round two')")
