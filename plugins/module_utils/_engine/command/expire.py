@@ -50,22 +50,23 @@ def run_expire(config: Config) -> Outcome:
     request = parse_request(config)
     done: list[dict[str, Any]] = []
     failures: list[str] = []
-    found = False
+    found = changed = False
     for repo in open_repos(config, read_only=config.dry_run):
         try:
-            plan = expire_repo(repo, retention_of(repo.settings), request, config.dry_run)
+            plan, reconciled = expire_repo(repo, retention_of(repo.settings), request, config.dry_run)
         except EngineError as error:
             failures.append(failure(repo, error))
             log.error("%s", failures[-1], extra={"code": error.code})
             continue
         found = found or plan.found
+        changed = changed or reconciled or plan.changes
         done.append(plan_facts(repo.key, plan))
     if not found and not failures:
         log.warning("backup %s is in no repository; only WAL and history were expired", request.label)
     if failures:
         raise CommandError("\n".join([f"{len(failures)} of the repositories failed:", *failures]))
     labels = sorted({label for facts in done for label in facts["backups"]})
-    return Outcome({"backups": labels, "repos": done}, changed=any(_changes(facts) for facts in done))
+    return Outcome({"backups": labels, "repos": done}, changed=changed)
 
 
 def parse_request(config: Config) -> Request:
@@ -96,14 +97,14 @@ def retention_of(settings: Group) -> Retention:
     )
 
 
-def expire_repo(repo: Repo, retention: Retention, request: Request, dry_run: bool) -> ExpirePlan:
-    """Plan, log, and unless it is a dry run, apply."""
+def expire_repo(repo: Repo, retention: Retention, request: Request, dry_run: bool) -> tuple[ExpirePlan, bool]:
+    """Plan, log, and unless it is a dry run, apply; also, whether the list had to be brought up to date before."""
     reconciled = load_reconciled(repo)
     plan = plan_expire(load_state(repo, reconciled, request), retention, request, int(time.time()))
     log_plan(repo.name, plan)
     if not dry_run:
         apply_expire(repo, plan, reconciled)
-    return plan
+    return plan, reconciled.changed
 
 
 # -- loading
@@ -249,7 +250,3 @@ def plan_facts(key: int, plan: ExpirePlan) -> dict[str, Any]:
         ],
         "manifests": list(plan.manifests),
     }
-
-
-def _changes(facts: Mapping[str, Any]) -> bool:
-    return any(facts[name] for name in ("backups", "directories", "wal", "manifests"))

@@ -136,6 +136,11 @@ class ExpirePlan:
     notes: tuple[Note, ...] = ()
     found: bool = True
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything goes."""
+        return bool(self.remove or self.directories or self.wal or self.manifests)
+
 
 def plan_expire(state: State, retention: Retention, request: Request, now: int) -> ExpirePlan:
     """Everything that goes from one repository. now: epoch seconds.
