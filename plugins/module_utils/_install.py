@@ -47,17 +47,13 @@ import gc
 import os
 import sys
 
-gc.disable()  # there is no garbage while modules are loaded
+gc.set_threshold(50000)  # a start makes many objects and no garbage
 sys.path += {path!r}
 sys.argv[0] = {launcher!r}  # what restore_command and the asynchronous archiver run
 
 from {package}.main import main
 
-gc.enable()
-status = main()
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(status)  # to take the interpreter apart costs milliseconds for every WAL segment
+os._exit(main())  # all is closed and written by now, and the interpreter would take its time to tear itself down
 """
 
 # What an interpreter says about itself: the tag and the magic number that its bytecode carries, and the folders which
