@@ -198,4 +198,5 @@ def test_check_mode_fetches_nothing(configured: Path, capsys: pytest.CaptureFixt
 def test_warnings_of_the_configuration_reach_the_user(configured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configured.write_text(configured.read_text() + "no-such-option=1\n")
     result = call(backup_info, capsys, config=configured, stanza="main")
-    assert ["no-such-option" in warning for warning in result["warnings"]] == [True]
+    # What a warning is on its way to the controller, a text or more, differs between versions of Ansible.
+    assert ["no-such-option" in str(warning) for warning in result["warnings"]] == [True]
