@@ -10,6 +10,7 @@ failure is logged with its code and hints and never with a traceback; everything
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -92,7 +93,7 @@ def _main(words: Sequence[str]) -> int:
         config = load(words, os.environ)
         if config.command in ("help", "version"):  # no log: a broken configuration must not stand in their way
             outcome = _function(config.command)(config)
-            _write_output(outcome.output)
+            _write_output(outcome)
             return outcome.status
         logs.setup_console(config)
         try:
@@ -160,7 +161,7 @@ def _logged(config: Config) -> int:
         for warning in config.warnings:
             log.warning("%s", warning)
         outcome = _function(config.command)(config)
-        _write_output(outcome.output)
+        _write_output(outcome)
     except TermError as error:
         log.log(level, "%s command end: %s", name, error.message)
         return error.code
@@ -172,7 +173,8 @@ def _logged(config: Config) -> int:
         ending, status = f"aborted with exception [{UNEXPECTED:03d}]", UNEXPECTED
     else:
         duration = f" ({round((time.monotonic() - started) * 1000)}ms)" if config.log_timestamp else ""
-        ending, status = f"completed successfully{duration}", outcome.status
+        status = outcome.status
+        ending = f"completed {'successfully' if status <= 1 else f'with status [{status:03d}]'}{duration}"
     if begun:
         log.log(level, "%s command end: %s", name, ending)
     return status
@@ -192,14 +194,15 @@ def _complain(text: str) -> None:
         return  # nobody listens; the exit status says it all
 
 
-def _write_output(text: str) -> None:
+def _write_output(outcome: Outcome) -> None:
     """The result, to standard output. Names of files are bytes, so they go out as they are."""
-    if not text:
-        return
+    pieces = itertools.chain([outcome.output.encode("utf-8", "surrogateescape")], outcome.content)
     try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stdout.flush()
+        for piece in pieces:
+            if piece:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(piece)
+                sys.stdout.flush()
     except OSError as error:
         _give_up_output()
         if not isinstance(error, BrokenPipeError):  # that reader has seen enough, as head does

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from ..stream.through import Chunk
 
 
 @dataclass(frozen=True)
@@ -16,10 +19,12 @@ class Outcome:
     facts: what an Ansible module returns, JSON-able, keys in snake case; sizes in bytes, times in epoch seconds.
     changed: whether anything outside this process changed, or would have in a dry run.
     output: text for standard output, already complete with its line ends.
-    status: exit status; 0, or 1 for "the thing asked for is not there".
+    content: bytes for standard output, after the text; whoever pulls them may meet an EngineError.
+    status: exit status; 0, or 1 for "the thing asked for is not there", or a code when that is what was asked for.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     changed: bool = False
     output: str = ""
     status: int = 0
+    content: Iterable[Chunk] = ()
