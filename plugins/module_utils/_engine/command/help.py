@@ -19,6 +19,7 @@ from ..errors import CommandInvalidError, OptionInvalidError, ParamInvalidError
 from ..option_table import COMMAND_LINE, KEY_MAX, OPTIONS, SECTIONS, STANZA, Option, is_usable
 from ..option_type import OptionType
 from ..version import PRODUCT, VERSION
+from .completion import completion
 from .outcome import Outcome
 
 if TYPE_CHECKING:
@@ -44,16 +45,19 @@ Commands:
 
 A command with its options:   holdfast help <command>
 One option in full:           holdfast help <command> <option>
+Completion in bash and zsh:   source <(holdfast help completion bash)
 """
 
 
 def help(config: Config) -> Outcome:
-    """Parameters: none, a command, or a command and an option of it."""
+    """Parameters: none, a command, a command and an option of it, or completion and a shell."""
     if len(config.params) > 2:
         raise ParamInvalidError("help takes a command and an option at most", f"usage: {_usage(COMMANDS['help'])}")
     if not config.params:
         names = "\n".join(_beside(f"  {name}", command.summary) for name, command in COMMANDS.items())
         return Outcome(output=GENERAL.format(commands=names))
+    if config.params[0] == "completion":
+        return Outcome(output=completion(config.params[1] if len(config.params) == 2 else None))
     command = _find_command(config.params[0])
     if len(config.params) == 1:
         return Outcome(output=_about_command(command))
