@@ -199,7 +199,8 @@ _COMMAND = (
                            " keep the recovery settings that are there. none: no recovery, only for backups that"
                            " were taken offline."), "time"),
            }),
-    Option("output", {"verify": Choice("none", "text"), "version": Choice("text", "num"), "": Choice("text", "json")},
+    Option("output", {"verify": Choice("none", "text", "json"), "version": Choice("text", "num"),
+                      "": Choice("text", "json")},
            frozenset({"info", "repo-ls", "verify", "version"}), "Form of the result on standard output. For verify,"
            " none stays silent unless something is wrong.", default={"verify": "none", "": "text"},
            where=COMMAND_LINE, example="text"),
@@ -249,6 +250,13 @@ _COMMAND = (
     Option("raw", BOOLEAN, frozenset({"repo-get"}), "Do not decrypt.", default="n", where=COMMAND_LINE),
     Option("verbose", BOOLEAN, frozenset({"verify"}), "Report on every backup in full.", default="n",
            where=COMMAND_LINE),
+    Option("check-content", BOOLEAN, frozenset({"verify"}), "Also decrypt and decompress every file and compare what"
+           " comes out, as a restore would. Without it the stored bytes are compared, which is several times as fast"
+           " and finds all damage but not what was stored wrongly in the first place.", default="n",
+           where=COMMAND_LINE),
+    Option("fail-on-error", BOOLEAN, frozenset({"verify"}), "End with exit status 104 when something is wrong, so that"
+           " whoever runs verify on a schedule notices. Without it the status is 0 whatever verify finds.",
+           default="n", where=COMMAND_LINE),
     Option("report", BOOLEAN, frozenset({"check"}), "Print the configuration that is in effect as JSON and do nothing"
            " else. Secrets are left out.", default="n", where=COMMAND_LINE, internal=True,
            supported=False, essential=True),

@@ -28,6 +28,7 @@ MODULES = {
     "expire": ["expire"],
     "restore": ["restore"],
     "stanza": ["stanza-create", "stanza-upgrade", "stanza-delete"],
+    "verify": ["verify"],
 }
 KINDS = {"boolean": "bool", "integer": "int", "list": "list", "map": "dict"}
 ALL = [(name, option) for name in MODULES for option in getattr(importlib.import_module(
