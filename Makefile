@@ -40,6 +40,7 @@ setup-all:
 
 unit:
 	@$(DEV) run test $(PYTEST) -n 2 tests/unit $(ARGS)
+	@$(DEV) as-root python -m pytest -m root -p no:cacheprovider tests/unit $(ARGS)
 
 integration interop faults:
 	@$(DEV) run test $(PYTEST) $(SERVERS) tests/$@ $(ARGS)

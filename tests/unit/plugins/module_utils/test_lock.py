@@ -287,7 +287,7 @@ def test_a_lock_path_that_cannot_be_made_or_used(tmp_path: pathlib.Path) -> None
         assert "Not a directory" in str(caught.value)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.root
 def test_without_permission_user_group_and_option_are_named(tmp_path: pathlib.Path) -> None:
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)

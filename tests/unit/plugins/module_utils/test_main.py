@@ -135,7 +135,7 @@ def test_a_bug_is_logged_with_its_traceback(stopping):
     assert lines[-1].strip().startswith("TypeError: ")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try to run as root")
+@pytest.mark.root
 def test_root_is_refused_before_it_leaves_a_file(stopping, tmp_path):
     stopping.remove("--allow-root")
     done = holdfast(*stopping)
@@ -145,7 +145,7 @@ def test_root_is_refused_before_it_leaves_a_file(stopping, tmp_path):
     assert os.listdir(tmp_path / "log") == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try to run as root")
+@pytest.mark.root
 def test_root_is_refused_in_a_module_too():
     config = load(["--no-config", "stop"], {})
     with pytest.raises(OptionInvalidError, match="root"):

@@ -85,7 +85,7 @@ def test_what_is_recorded_of_files_and_directories(data):
     assert scan.links == []
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can make files of others")
+@pytest.mark.root
 def test_an_owner_without_a_name_is_unknown(data):
     os.chown(data / "PG_VERSION", 3_999_999, 3_999_998)
     file = next(file for file in scanned(data).files if file.name == "pg_data/PG_VERSION")

@@ -42,7 +42,6 @@ from ansible_collections.holdfast.postgres.tests.unit import strategies
 from .builders import STAMP
 from .trip import COPY_START, LABEL, Trip, tree
 
-ROOT = os.geteuid() == 0
 SMALL_SIZE, LARGE_SIZE = 10_000, SMALL + 10_000
 BOTH = pytest.mark.parametrize("size", [SMALL_SIZE, LARGE_SIZE], ids=["small", "large"])
 COMPRESS_TYPES = ["none", "gz", "bz2", "lz4", "zst"]
@@ -223,7 +222,7 @@ def test_a_file_that_is_kept_gets_its_mode_and_time(tmp_path):
     assert bench.run() and bench.there() == bench.right()
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can give files away")
+@pytest.mark.root
 @pytest.mark.parametrize("there", [False, True])
 def test_as_root_a_file_gets_its_owner(tmp_path, there):
     bench = Bench(tmp_path, b"content", delta=True)

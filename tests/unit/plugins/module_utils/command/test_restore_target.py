@@ -35,7 +35,6 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.n
 from .builders import STAMP, VERSION_DIR, Made
 
 ROOT = os.geteuid() == 0
-as_root = pytest.mark.skipif(not ROOT, reason="only root can give files away")
 not_root = pytest.mark.skipif(ROOT, reason="root may do everything")
 
 
@@ -533,14 +532,14 @@ def test_own_names_are_not_worth_a_warning(made, caplog):
     assert caplog.records == []
 
 
-@as_root
+@pytest.mark.root
 def test_root_gives_files_to_their_owners(made, data, caplog):
     owners = foreign(made, "nobody", "daemon")
     assert owners.of("nobody", "daemon") == (65534, 1)
     assert caplog.records == []
 
 
-@as_root
+@pytest.mark.root
 @pytest.mark.parametrize("name", ["no-such-name", None, "zero\0byte", ""])
 def test_unknown_names_are_replaced_by_the_owner_of_the_data_directory(made, data, name, caplog):
     assert foreign(made, name, name).of(name, name) == (0, 0)
@@ -551,7 +550,7 @@ def test_unknown_names_are_replaced_by_the_owner_of_the_data_directory(made, dat
     assert len(caplog.records) == 2
 
 
-@as_root
+@pytest.mark.root
 def test_as_root_all_that_is_made_on_the_way_to_a_target_belongs_to_its_owner(data, tmp_path):
     made = Made(str(data))
     made.tablespace(16400, "fast", str(tmp_path / "all/fast"), "5/16500").link("pg_data/linked", str(tmp_path / "x/y"))
@@ -568,7 +567,7 @@ def test_as_root_all_that_is_made_on_the_way_to_a_target_belongs_to_its_owner(da
             assert mode(tmp_path / path) == 0o750, path
 
 
-@as_root
+@pytest.mark.root
 def test_as_root_cleaning_puts_owners_right(made, data):
     fill(data, "PG_VERSION", "base/5/16384")
     (data / "pg_wal").symlink_to("/wal")

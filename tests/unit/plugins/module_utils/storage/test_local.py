@@ -229,6 +229,7 @@ def test_what_a_crash_left_behind_does_not_show(storage: LocalStorage, tmp_path:
     assert {entry.name: get(storage, entry.name) for entry in walk(storage)} == {"file": b"new"}
 
 
+@pytest.mark.root
 def test_permission_denied_names_the_user(storage: LocalStorage, tmp_path: pathlib.Path, nobody) -> None:
     put(storage, "file", b"x")
     tmp_path.chmod(0o755)
