@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible_collections.holdfast.postgres.tests.support import account
 from ansible_collections.holdfast.postgres.tests.support.playbook import Playbook
-from ansible_collections.holdfast.postgres.tests.support.servers import Server
+from ansible_collections.holdfast.postgres.tests.support.servers import USUAL, Server
 
 DEMO = Path(__file__).resolve().parents[2] / "playbooks" / "demo.yml"
 STEPS = ["install the engine", "full backup", "restore", "recover to the moment"]
@@ -27,5 +27,5 @@ def test_the_rows_are_back_and_nothing_runs(each_server: Server, scratch: Path) 
         assert re.search(rf"{step} +[0-9.]+ s", output)
     running = account.run(["pgrep", "-f", "--", str(workdir)]).stdout.split()
     assert running == []
-    # A second run starts over.
-    playbook.run_file(DEMO, holdfast_demo_bindir=each_server.bin, holdfast_demo_workdir=workdir)
+    if each_server.major == USUAL:  # a second run starts over, with whatever server
+        playbook.run_file(DEMO, holdfast_demo_bindir=each_server.bin, holdfast_demo_workdir=workdir)

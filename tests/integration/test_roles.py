@@ -38,7 +38,6 @@ class Host:
             "holdfast_log_path": self.base / "log",
             "holdfast_lock_path": self.base / "lock",
             "holdfast_config_path": self.base / "etc",
-            "holdfast_python": sys.executable,
             "holdfast_install_method": "interpreter",
             "holdfast_install_python": sys.executable,
             "holdfast_options": {"repo1-retention-full": 2, "repo1-bundle": True},
@@ -141,3 +140,20 @@ def test_the_engine_can_be_removed_and_what_it_made_stays(host: Host) -> None:
     host.playbook.run_file(path)
     assert host.changed() == 0
     assert Path(host.base / "log").is_dir()
+
+
+@pytest.mark.root
+def test_root_becomes_the_owner_of_the_cluster(workshop: Workshop) -> None:
+    """As where Ansible connects as root: the engine belongs to root, and what it writes to the cluster's owner."""
+    host = Host(workshop)
+    host.playbook = Playbook(host.base / "root", as_root=True)
+    host.base.chmod(0o755)
+    host.variables["holdfast_group"] = "{{ holdfast_user }}"
+    for arguments in ([], ["--become", "--become-user=root"]):
+        host.apply("--become-method=su", *arguments, holdfast_configure_restart=True)
+    assert host.changed() == 0
+    owners = {name: (host.base / name).owner() for name in ("prefix", "etc/holdfast.conf", "repository", "log")}
+    cluster = account.account().pw_name
+    assert owners == {"prefix": "root", "etc/holdfast.conf": "root", "repository": cluster, "log": cluster}
+    assert {path.owner() for path in (host.base / "repository").rglob("*")} == {cluster}
+    assert host.cluster.value("show archive_mode") == "on"

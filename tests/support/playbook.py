@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ PROGRAM = Path(sys.executable).parent / "ansible-playbook"
 NAMESPACE = "holdfast.postgres"
 
 Task = Mapping[str, Any]
+PLAY = {"name": "Run", "hosts": "localhost", "connection": "local", "gather_facts": False}
+PYTHON = {"ansible_python_interpreter": sys.executable}  # of the play, so that tasks can override it
 
 
 class PlaybookFailedError(AssertionError):
@@ -26,11 +29,11 @@ class PlaybookFailedError(AssertionError):
 
 
 class Playbook:
-    """Runs tasks; the modules use the interpreter of the tests unless python says otherwise."""
+    """Runs tasks, with the modules on the interpreter of the tests. as_root: as ourselves, who have to be root."""
 
-    def __init__(self, scratch: Path, python: str = sys.executable) -> None:
+    def __init__(self, scratch: Path, as_root: bool = False) -> None:
         self.scratch = account.make_directory(scratch)
-        self.python = python
+        self.as_root = as_root
         self.output = ""  # what the last run printed
 
     def run_file(self, path: Path, *arguments: str, **variables: Any) -> str:
@@ -49,8 +52,14 @@ class Playbook:
             "ANSIBLE_LOCAL_TEMP": str(account.make_directory(self.scratch / "local")),
             "ANSIBLE_REMOTE_TEMP": str(account.make_directory(self.scratch / "remote")),
         }
-        extra = json.dumps({"ansible_python_interpreter": self.python, **variables}, default=os.fspath)
-        done = account.run([PROGRAM, path, "-e", extra, *arguments], environ=environ, timeout=280)
+        argv = [os.fspath(PROGRAM), os.fspath(path), "-e", json.dumps(variables, default=os.fspath), *arguments]
+        if self.as_root:
+            done = subprocess.run(
+                argv, check=False, cwd="/", env={**os.environ, **environ}, stdin=subprocess.DEVNULL, timeout=280,
+                capture_output=True, text=True,
+            )  # fmt: skip
+        else:
+            done = account.run(argv, environ=environ, timeout=280)
         self.output = done.stdout + done.stderr
         return done.returncode
 
@@ -73,7 +82,7 @@ class Playbook:
         names = ", ".join(f"result{number}" for number in range(len(tasks)))
         keep = {"content": "{{ [" + names + "] | to_json }}", "dest": str(answer), "mode": "0600"}
         last = {"name": "Keep the results", "ansible.builtin.copy": keep, "check_mode": False}
-        play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [*kept, last]}
+        play = {**PLAY, "vars": PYTHON, "tasks": [*kept, last]}
         path = account.write_file(self.scratch / "play.yml", json.dumps([play], default=os.fspath))
         # Most verbose: what must stay secret has to stay secret there as well.
         self.run_file(path, "-vvv", *(["--check"] if check else []), **variables)
@@ -94,11 +103,8 @@ def module(name: str, **arguments: Any) -> Task:
 def write_play(path: Path, roles: Sequence[str], variables: Mapping[str, Any]) -> Path:
     """A playbook that runs roles of the collection on this machine; JSON is YAML, too."""
     play = {
-        "name": "Run roles",
-        "hosts": "localhost",
-        "connection": "local",
-        "gather_facts": False,
-        "vars": variables,
+        **PLAY,
+        "vars": {**PYTHON, **variables},
         "roles": [f"{NAMESPACE}.{role}" for role in roles],
     }
     return account.write_file(path, json.dumps([play], default=os.fspath))
