@@ -44,6 +44,7 @@ unit:
 
 integration interop faults:
 	@$(DEV) run test $(PYTEST) $(SERVERS) tests/$@ $(ARGS)
+	@$(DEV) as-root python -m pytest -m root -p no:cacheprovider tests/$@ $(ARGS)
 
 lint:
 	@$(DEV) run test sh tests/utils/lint.sh
