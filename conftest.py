@@ -13,6 +13,7 @@ import atexit
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -38,6 +39,11 @@ def linked() -> pathlib.Path:
     tree.chmod(0o755)  # a test may start programs as another user, and they import from here
     return tree
 
+
+# nohup, and a shell that starts us in the background, leave these ignored; what the tests start would inherit that.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGHUP else signal.default_int_handler)
 
 TREE = HERE.parents[2] if HERE.parent.parent.name == "ansible_collections" else linked()
 sys.path.insert(0, str(TREE))
