@@ -33,7 +33,7 @@ def credentials() -> dict[str, Any]:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a program gets to see: nothing of the caller's database, backup or Python settings."""
-    foreign = ("PG", "HOLDFAST_", "PGBACKREST_", "PYTHON")
+    foreign = ("PG", "HOLDFAST_", "PYTHON")  # PGBACKREST_, too
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     if os.geteuid() == 0:
         environ.update(HOME=account().pw_dir, USER=ACCOUNT, LOGNAME=ACCOUNT)

@@ -43,9 +43,9 @@ class Server:
 def folders() -> Iterator[Path]:
     """Where installations lie, each in a directory named by its major version, best first."""
     yield Path("/usr/lib/postgresql")
-    for name in ("HOLDFAST_DEV", "XDG_CACHE_HOME"):
+    for name in ("HF_DEV_DIR", "XDG_CACHE_HOME"):
         if os.environ.get(name):
-            yield Path(os.environ[name], "" if name == "HOLDFAST_DEV" else "holdfast-dev", "servers")
+            yield Path(os.environ[name], "" if name == "HF_DEV_DIR" else "holdfast-dev", "servers")
     yield Path("~/.cache/holdfast-dev/servers").expanduser()
     yield Path("/var/cache/holdfast-dev/servers")
 

@@ -115,12 +115,15 @@ def is_root() -> bool:
 
 
 def cache() -> pathlib.Path:
-    """The one directory for everything; HOLDFAST_DEV moves it. Ours, or a stranger could put programs there."""
+    """The one directory for everything; HF_DEV_DIR moves it. Ours, or a stranger could put programs there.
+
+    The variable is not called HOLDFAST_...: the engine takes every such variable for one of its options.
+    """
     base = "/var/cache" if is_root() else os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    path = pathlib.Path(os.environ.get("HOLDFAST_DEV") or pathlib.Path(base, "holdfast-dev")).expanduser().absolute()
+    path = pathlib.Path(os.environ.get("HF_DEV_DIR") or pathlib.Path(base, "holdfast-dev")).expanduser().absolute()
     path.mkdir(parents=True, exist_ok=True)
     if path.stat().st_uid != os.geteuid():
-        fail(f"{path} belongs to somebody else; set HOLDFAST_DEV to a directory of your own")
+        fail(f"{path} belongs to somebody else; set HF_DEV_DIR to a directory of your own")
     return path
 
 
@@ -134,11 +137,11 @@ def alone() -> Iterator[None]:
 
 def interpreter() -> str:
     """The Python for the virtual environments: the system's, which every account can run, else our own."""
-    candidates = [os.environ.get("HOLDFAST_PYTHON"), "/usr/bin/python3", sys.executable]
+    candidates = [os.environ.get("HF_DEV_PYTHON"), "/usr/bin/python3", sys.executable]
     for path in filter(None, candidates):
         if os.access(path, os.X_OK) and version(path) >= (3, 10):
             return path
-    fail("Ansible needs Python 3.10 or newer; set HOLDFAST_PYTHON to one that the account postgres can run")
+    fail("Ansible needs Python 3.10 or newer; set HF_DEV_PYTHON to one that the account postgres can run")
 
 
 def version(python: str) -> tuple[int, ...]:
@@ -298,11 +301,11 @@ def worker() -> pwd.struct_passwd:
 
 def clean_environ(venv: pathlib.Path, path: pathlib.Path, home: str) -> dict[str, str]:
     """The caller's environment without what changes the meaning of a test, and with what finds the right programs."""
-    foreign = ("PG", "HOLDFAST_", "PGBACKREST_", "PYTHON", "ANSIBLE_", "VIRTUAL_ENV")
+    foreign = ("PG", "HOLDFAST_", "HF_DEV_", "PYTHON", "ANSIBLE_", "VIRTUAL_ENV")  # PG: PGBACKREST_, too
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environ["PATH"] = f"{venv / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     environ["HOME"] = home
-    environ["HOLDFAST_DEV"] = str(cache())
+    environ["HF_DEV_DIR"] = str(cache())
     environ["ANSIBLE_COLLECTIONS_PATH"] = str(path.parents[2])
     environ.setdefault("LC_ALL", "C.UTF-8")
     return environ
@@ -428,6 +431,7 @@ def demo(arguments: Sequence[str]) -> int:
     make_place(place)
     extra = ["-e", json.dumps({"holdfast_demo_bindir": programs, "holdfast_demo_workdir": str(place)})]
     argv: list[Argument] = [venv / "bin" / "ansible-playbook", "playbooks/demo.yml", *extra, *arguments]
+    options["env"]["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "yaml"  # a table looks like one
     status = timed("demo", argv, **options)
     say(f"the demonstration's files are in {place}; nothing runs any more, remove them when you have looked around")
     return status
