@@ -25,6 +25,9 @@ def test_the_rows_are_back_and_nothing_runs(each_server: Server, scratch: Path) 
         assert re.search(row, output), f"{row} is not in the output"
     for step in STEPS:
         assert re.search(rf"{step} +[0-9.]+ s", output)
+    # The last line is a command to go on with.
+    (command,) = re.findall(r'"([^"\n]+/bin/holdfast.* info)"', output)
+    assert "full backup" in account.run(["sh", "-c", command]).stdout
     running = account.run(["pgrep", "-f", "--", str(workdir)]).stdout.split()
     assert running == []
     if each_server.major == USUAL:  # a second run starts over, with whatever server
