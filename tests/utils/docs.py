@@ -39,7 +39,8 @@ differ.
   `[main]`, `[main:backup]`, where `main` is a stanza. The more special section wins.
 * **Keys**: `repo1-...` to `repo256-...`, `pg1-...` to `pg256-...`. The tables show key 1.
 * **Switches**: `y` or `n` in the file, `--delta` or `--no-delta` on the command line.
-* **Sizes**: bytes, or with `KiB`, `MiB`, `GiB`, `TiB`, `PiB`. **Times**: seconds, or with `ms`, `s`, `m`, `h`, `d`, `w`.
+* **Sizes**: bytes, or with `KiB`, `MiB`, `GiB`, `TiB`, `PiB`.
+* **Times**: seconds, or with `ms`, `s`, `m`, `h`, `d`, `w`.
 * **Lists and maps** (`key=value`): give the option several times.
 
 One option in full, on the host: `holdfast help backup compress-level`.
@@ -95,7 +96,7 @@ ADVICE: Mapping[int, str] = {
     55: "For an info file: `stanza-create` first, or wrong `repo1-path`. For another: run `verify`.",
     56: "Does PostgreSQL run? `pg1-port`, `pg1-socket-path` and `pg1-user` have to fit.",
     57: "The message has PostgreSQL's own words. The role has to be a superuser.",
-    58: "`pg1-path` is not the directory of the server that answers on this socket, or the target timeline does not fit.",
+    58: "`pg1-path` is not the directory of the server that answers, or the target timeline does not fit the backup.",
     60: "Look at owner and mode.",
     61: "Look at owner and mode.",
     62: "Somebody ran `stop`. `holdfast start` when it is safe.",
@@ -209,7 +210,8 @@ def options_page() -> Iterator[str]:
         if rows:
             yield f"\n## {section[0].upper()}{section[1:]}\n\n| option | default | values | what | commands |\n"
             yield "|---|---|---|---|---|\n" + "".join(f"{line}\n" for line in rows)
-    yield "\n## For experts and for existing files\n\nKnown, and rarely of use.\n\n| option | default | what |\n|---|---|---|\n"
+    yield "\n## For experts and for existing files\n\nKnown, and rarely of use.\n\n"
+    yield "| option | default | what |\n|---|---|---|\n"
     for option in without_effect:
         yield row(f"`{option.full_name(1)}`", default(option), meaning(option)) + "\n"
     yield (
