@@ -211,6 +211,24 @@ def test_a_secret_never_shows(backed_up: Site) -> None:
     assert SECRET not in shown and SECRET[::-1] not in shown
 
 
+def test_a_stanza_is_deleted_only_when_it_is_stopped(archiving: Site) -> None:
+    """In a repository of its own: archiving goes on in the other."""
+    path = account.make_directory(archiving.workshop.path("gone"))
+    options = {"repo1-path": path}
+    absent = archiving.task("stanza", state="absent", force=True, options=options)
+    archiving.run("stanza", options=options)
+    assert (path / "backup" / "main" / "backup.info").exists()
+    (refused,) = archiving.playbook.attempt(absent)
+    assert (refused["rc"], refused["error"]) == (55, "file-missing") and "stop" in refused["msg"]
+    stop = [archiving.prefix / "bin" / "holdfast", f"--config={archiving.config}", "--stanza=main", "stop"]
+    assert account.run(stop).returncode == 0
+    (predicted,) = archiving.playbook.run(absent, check=True)
+    assert predicted["changed"] and (path / "backup" / "main" / "backup.info").exists()
+    deleted, again = archiving.playbook.run(absent, absent)
+    assert deleted["changed"] and not again["changed"]
+    assert not (path / "backup" / "main").exists() and not (archiving.lock / "main.stop").exists()
+
+
 def test_expire_removes_what_the_retention_lets_go_of(backed_up: Site) -> None:
     (before,) = backed_up.run("backup_info")["stanzas"]
     second = backed_up.run("backup", type="full", expire_auto=False)["label"]
