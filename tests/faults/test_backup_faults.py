@@ -148,9 +148,13 @@ def test_another_cluster_is_refused_before_anything_is_written(workshop: Worksho
     there = {"pg1_path": stranger.data, "pg1_socket_path": stranger.socket_path}
     result = holdfast.attempt("backup", type="full", **there)
     assert result.status == 51
-    ids = [str(item.value("select system_identifier from pg_control_system()")) for item in (stranger, holdfast.cluster)]
+    ids = [
+        str(item.value("select system_identifier from pg_control_system()")) for item in (stranger, holdfast.cluster)
+    ]
     assert all(system_id in result.error for system_id in ids)
-    pushed = holdfast.attempt("archive-push", str(stranger.data / "pg_wal" / stranger.switch_wal()), pg1_path=stranger.data)
+    pushed = holdfast.attempt(
+        "archive-push", str(stranger.data / "pg_wal" / stranger.switch_wal()), pg1_path=stranger.data
+    )
     assert pushed.status == 103
     assert "ArchiveMismatchError" in pushed.error
     assert sorted(str(path) for path in workshop.repository.rglob("*")) == before

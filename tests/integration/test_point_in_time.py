@@ -97,7 +97,7 @@ def test_recovery_ends_at_the_target(moments: Moments, kind: str, target: Any, m
 
 
 def test_the_restored_cluster_is_the_original_to_the_row(moments: Moments) -> None:
-    cluster, _ = recovered(moments)
+    cluster, _other = recovered(moments)
     assert checks.contents(cluster) == checks.contents(moments.cluster)
     assert cluster.value("select count(*) from scratchpad") == 0, "an unlogged table is empty after recovery"
     checks.check_relations(cluster)

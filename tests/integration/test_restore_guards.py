@@ -131,7 +131,9 @@ def test_a_named_set_is_restored(backed: Backed) -> None:
 
 @pytest.mark.parametrize("how", ["flip", "cut", "remove"])
 def test_a_damaged_repository_file_stops_the_restore_and_is_named(backed: Backed, how: str) -> None:
-    path = max(backed.workshop.repository.glob(f"backup/main/{backed.label}/pg_data/base/*/*"), key=lambda p: p.stat().st_size)
+    path = max(
+        backed.workshop.repository.glob(f"backup/main/{backed.label}/pg_data/base/*/*"), key=lambda p: p.stat().st_size
+    )
     kept = path.read_bytes()
     if how == "remove":
         path.unlink()

@@ -193,7 +193,7 @@ def _parse_command(words: Sequence[str], options: Givens) -> tuple[str, str]:
         if ("help", 0) in options or ("version", 0) in options or not options:
             return "help", ""
         raise CommandRequiredError("no command given", "run: holdfast help")
-    command, _, role = words[0].partition(":")
+    command, _other, role = words[0].partition(":")
     if command not in COMMANDS:
         raise CommandInvalidError(
             f"command {command} does not exist", closest(command, COMMANDS) or "run: holdfast help"

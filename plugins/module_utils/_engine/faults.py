@@ -39,9 +39,9 @@ def arm(instructions: str) -> None:
     _passed.clear()
     _armed.clear()
     for instruction in instructions.split():
-        where, _, action = instruction.partition("=")
-        name, _, nth = where.partition("@")
-        verb, _, argument = action.partition(":")
+        where, _other, action = instruction.partition("=")
+        name, _other, nth = where.partition("@")
+        verb, _other, argument = action.partition(":")
         acceptable = {
             "kill": not argument,
             "stop": not argument,
@@ -61,7 +61,7 @@ def _pass(pattern: str, name: str) -> None:
 
 
 def _act(action: str, name: str) -> None:
-    verb, _, argument = action.partition(":")
+    verb, _other, argument = action.partition(":")
     if verb == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif verb == "stop":

@@ -234,7 +234,7 @@ class Repo:
         if len(found) > 1:
             raise ArchiveDuplicateError(
                 f"{self.name}: WAL segment {name} is in the archive {len(found)} times: "
-                + ", ".join(sorted(stored.file_name for _, stored in found)),
+                + ", ".join(sorted(stored.file_name for _other, stored in found)),
                 "remove the copy that is not wanted; is another cluster archiving to this stanza?",
             )
         return found[0][1] if found else None

@@ -164,6 +164,6 @@ def _failure(error: BaseException) -> bytes:
     return packed
 
 
-def _terminate(*_: object) -> None:
+def _terminate(*_other: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise TermError("terminated on signal SIGTERM")

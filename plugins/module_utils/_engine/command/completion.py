@@ -153,8 +153,9 @@ def _bash_values() -> Iterator[str]:
     for option in OPTIONS.values():
         by_command = {command: values_of(option, command) for command in WITH_OPTIONS if option in options_of(command)}
         name = f"--{option.full_name(1).replace('1', '[0-9]*', 1)}" if option.group else f"--{option.name}"
-        if len(set(by_command.values())) == 1 and any(by_command.values()):
-            yield f"            *:{name}) values='{next(iter(by_command.values()))}' ;;"
+        shared = set(by_command.values())
+        if len(shared) == 1 and any(shared):
+            yield f"            *:{name}) values='{shared.pop()}' ;;"
         else:
             for command, values in by_command.items():
                 if values:

@@ -174,7 +174,7 @@ class Restorer:
     def _digest(self, file: RestoreFile) -> bytes:
         """SHA-1 of the first file.size bytes of what is there."""
         measure = Measure()
-        for _ in measure(pulse(self._host.read(file.path[1:], 0, file.size))):
+        for _other in measure(pulse(self._host.read(file.path[1:], 0, file.size))):
             pass
         return measure.digest
 

@@ -25,16 +25,16 @@ def survey_owners(manifest: Manifest, pg_path: str) -> Owners:
     """The ids behind every pair of names in the manifest; each name that cannot be honoured is one warning."""
     pairs = {(item.user, item.group) for items in (manifest.files, manifest.paths, manifest.links) for item in items}
     if os.geteuid() != 0:
-        _warn_foreign("user", {user for user, _ in pairs}, _user_name(os.geteuid()))
-        _warn_foreign("group", {group for _, group in pairs}, _group_name(os.getegid()))
+        _warn_foreign("user", {user for user, _other in pairs}, _user_name(os.geteuid()))
+        _warn_foreign("group", {group for _other, group in pairs}, _group_name(os.getegid()))
         return Owners()
     try:
         info = os.stat(pg_path)
         default = (info.st_uid, info.st_gid)
     except FileNotFoundError:
         default = (0, 0)
-    users = {user: _user_id(user, default[0]) for user in {user for user, _ in pairs}}
-    groups_by_name = {group: _group_id(group, default[1]) for group in {group for _, group in pairs}}
+    users = {user: _user_id(user, default[0]) for user in {user for user, _other in pairs}}
+    groups_by_name = {group: _group_id(group, default[1]) for group in {group for _other, group in pairs}}
     return Owners({(user, group): (users[user], groups_by_name[group]) for user, group in pairs})
 
 

@@ -30,7 +30,7 @@ def zeroed_databases(manifest: Manifest, include: Sequence[str], exclude: Sequen
     """
     if not include and not exclude:
         return frozenset()
-    oids = {name: oid for name, (oid, _) in manifest.databases.items()}
+    oids = {name: oid for name, (oid, _other) in manifest.databases.items()}
     found = {int(match[1]) for file in manifest.files if (match := _VERSION_FILE.fullmatch(file.name))}
     system = {oid for name, oid in oids.items() if name in SYSTEM_NAMES or oid < FIRST_NORMAL_OID}
     system |= {oid for oid in found if oid < FIRST_NORMAL_OID}

@@ -59,7 +59,7 @@ def super_blocks(items: Iterable[BlockItem]) -> Iterator[list[BlockItem]]:
 def check_own_blocks(
     items: Iterable[BlockItem], blocks: BlockFile, compress_type: str, cipher: Cipher | None, source: Source, end: int
 ) -> None:
-    """Check all super blocks that the map has in its own backup, up to end; FormatError or CryptoError for a bad one."""
+    """Check all super blocks that the map has in its own backup, up to end; FormatError or CryptoError for bad ones."""
     for members in super_blocks(item for item in items if item.reference == blocks.own):
         first = members[0]
         if first.offset + first.size > end:

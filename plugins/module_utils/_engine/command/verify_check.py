@@ -175,7 +175,7 @@ class Checker:
                 if region.blocks is not None:
                     self._check_blocks(container, region, region.blocks, stored(chunks))
                 else:
-                    for _ in through(chunks, stored, *_filters(container.form), plain):
+                    for _other in through(chunks, stored, *_filters(container.form), plain):
                         pass
             except (FormatError, CryptoError) as error:
                 problem = error
@@ -214,7 +214,7 @@ class Window:
             yield piece
 
     def skip_to(self, position: int) -> None:
-        for _ in self.take(position - self.position):
+        for _other in self.take(position - self.position):
             pass
 
 

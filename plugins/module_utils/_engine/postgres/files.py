@@ -80,7 +80,7 @@ def unlogged(names: set[str]) -> set[str]:
 
 def has_pages(name: str) -> bool:
     """Whether a file consists of pages with checksums (as far as rules on names can tell)."""
-    directory, _, _ = name.rpartition("/")
+    directory, _other, _other = name.rpartition("/")
     return is_relation_dir(directory) and not name.endswith(_NO_PAGES) and name != CONTROL
 
 

@@ -330,7 +330,7 @@ class _told:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+    def __exit__(self, _other: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, OSError):
             kind = self.missing if self.missing and isinstance(error, _MISSING) else self.kind
             hint = _HINTS.get(error.errno or 0, "")

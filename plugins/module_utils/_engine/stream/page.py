@@ -79,8 +79,8 @@ def check_batch(
         pages = range(first_block, first_block + len(data) // page_size)
         blocks.extend(pages)
         owners.extend([index] * len(pages))
-    bad: list[list[int]] = [[] for _ in items]
+    bad: list[list[int]] = [[] for _other in items]
     if blocks:
-        for position in bad_positions(b"".join([data for data, _ in items]), blocks, page_size, header_check):
+        for position in bad_positions(b"".join([data for data, _other in items]), blocks, page_size, header_check):
             bad[owners[position]].append(blocks[position])
     return bad

@@ -28,7 +28,7 @@ def status_of(work: Callable[[], None]) -> int:
             work()
         finally:
             os._exit(0)
-    _, status = os.waitpid(pid, os.WUNTRACED)
+    _other, status = os.waitpid(pid, os.WUNTRACED)
     if os.WIFSTOPPED(status):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

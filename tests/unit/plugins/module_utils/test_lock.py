@@ -75,7 +75,7 @@ class Holder:
     def __enter__(self) -> Holder:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_other: object) -> None:
         self.process.kill()
         self.process.communicate()
 
@@ -358,7 +358,7 @@ def test_a_reader_never_sees_a_held_lock_as_free(path: str) -> None:
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            for _ in range(2000):
+            for _other in range(2000):
                 assert read_locks(path, "main", "backup", 1) is not None
         finally:
             stop.set()
@@ -368,7 +368,7 @@ def test_a_reader_never_sees_a_held_lock_as_free(path: str) -> None:
 def test_a_full_disk_under_the_lock_does_not_end_the_backup(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with StanzaLock(path, "main", ["backup"], [1], OURS) as lock:
 
-        def full(*_: object) -> int:
+        def full(*_other: object) -> int:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "pwrite", full)

@@ -220,7 +220,7 @@ def test_names_that_are_not_utf_8_can_be_logged(setup, tmp_path, capsys):
 
 
 def test_setting_up_again_does_not_double_lines(setup, capsys):
-    for _ in range(3):
+    for _other in range(3):
         setup("--no-log-timestamp --log-level-file=off info")
     log.error("once")
     assert capsys.readouterr().err == "P00  ERROR: once\n"

@@ -330,9 +330,9 @@ def test_groups_are_there_for_the_commands_that_have_them(configured):
     stop = configured(MAIN, "--stanza=main stop")
     assert (stop.pgs, stop.repos) == ((), ())
     with pytest.raises(AttributeError, match="pg_version_force"):
-        _ = stop.pg_version_force
+        _other = stop.pg_version_force
     with pytest.raises(AttributeError, match="bundle"):
-        _ = configured(MAIN, "--stanza=main info").repos[0].bundle
+        _other = configured(MAIN, "--stanza=main info").repos[0].bundle
 
 
 def test_keys_ascend_and_need_not_be_consecutive(configured):
@@ -366,7 +366,7 @@ def test_options_do_not_change(configured):
     with pytest.raises(AttributeError):
         config.repos[0].path = "/x"
     with pytest.raises(AttributeError, match="expire"):
-        _ = config.for_command("expire").process_max
+        _other = config.for_command("expire").process_max
 
 
 def test_replace_is_as_if_it_were_on_the_command_line(configured):
@@ -460,7 +460,7 @@ def test_no_config_reads_nothing(tmp_path):
 
 
 def test_every_run_has_its_own_id(configured):
-    first, second = (configured(MAIN, "info").exec_id for _ in range(2))
+    first, second = (configured(MAIN, "info").exec_id for _other in range(2))
     assert first != second
     assert first.startswith(f"{os.getpid()}-")
     assert configured(MAIN, "--exec-id=1-00000001 info").exec_id == "1-00000001"

@@ -97,7 +97,7 @@ def test_the_work_may_be_a_closure_with_a_state_per_worker() -> None:
 
     with Pool(work, 2, LONG) as pool:
         counts: dict[int, int] = {}
-        for _, (pid, count) in pool.run(range(20)):
+        for _other, (pid, count) in pool.run(range(20)):
             counts[pid] = counts.get(pid, 0) + 1
             assert count == counts[pid]
         assert os.getpid() not in counts
@@ -116,7 +116,7 @@ def test_a_job_is_taken_only_when_a_worker_is_idle() -> None:
         running = pool.run(jobs())
         assert taken == []
         results = []
-        for done, (job, _) in enumerate(running, 1):
+        for done, (job, _other) in enumerate(running, 1):
             results.append(job)
             assert len(taken) <= done + 4  # in two workers, and finished at the same time but not yet seen
         assert taken == sorted(results) == list(range(10))
@@ -131,7 +131,7 @@ def test_workers_work_at_the_same_time() -> None:
         return os.read(mine[0], 1)  # only if the other one runs, too
 
     with Pool(meet, 2, LONG) as pool:
-        assert [result for _, result in pool.run([0, 1])] == [b"x", b"x"]
+        assert [result for _other, result in pool.run([0, 1])] == [b"x", b"x"]
     for descriptor in left + right:
         os.close(descriptor)
 
@@ -212,7 +212,7 @@ def test_the_first_failure_ends_the_run_and_the_pool() -> None:
     taken: list[int] = []
     with Pool(work, 1, LONG) as pool:
         with pytest.raises(FileMissingError):
-            for job, _ in pool.run(range(100)):
+            for job, _other in pool.run(range(100)):
                 taken.append(job)
         assert taken == [0, 1, 2]
         with pytest.raises(AssertError):
@@ -355,7 +355,7 @@ def test_a_stopped_worker_that_reads_no_job_is_an_error_within_the_limit(monkeyp
 
 def test_a_slow_worker_with_a_pulse_is_not_hung() -> None:
     def slowly(job: int) -> int:
-        return sum(time.sleep(0.1) or len(chunk) for chunk in pulse(b"x" * 10 for _ in range(job)))
+        return sum(time.sleep(0.1) or len(chunk) for chunk in pulse(b"x" * 10 for _other in range(job)))
 
     with Pool(slowly, 2, 0.4) as pool:
         seen: list[int] = []
@@ -367,7 +367,7 @@ def test_a_slow_worker_with_a_pulse_is_not_hung() -> None:
 def test_time_that_the_caller_takes_does_not_make_workers_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "BEAT", 0.05)
     with Pool(time.sleep, 2, 0.4) as pool:
-        for _ in pool.run([0.0, 1.0]):
+        for _other in pool.run([0.0, 1.0]):
             time.sleep(0.8)  # twice the limit, in which nobody looks
 
 
@@ -384,7 +384,7 @@ def test_a_worker_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -
 
     begin = time.monotonic()
     with Pool(stubborn, 2, LONG) as pool, pytest.raises(KeyboardInterrupt):
-        for _ in pool.run([1, 2], interrupt_after(0.3)):
+        for _other in pool.run([1, 2], interrupt_after(0.3)):
             pass
     assert time.monotonic() - begin < 2.5
 
@@ -451,7 +451,7 @@ def test_workers_inherit_neither_locks_nor_each_others_channels(tmp_path: pathli
             return open_files()
 
         with Pool(names, 3, LONG, close_fds=[lock.fileno()]) as pool:
-            for _, found in pool.run(range(6)):
+            for _other, found in pool.run(range(6)):
                 assert str(tmp_path / "lock") not in found
                 assert len([name for name in found - mine if name.startswith("socket:")]) == 1
         assert not lock.closed and os.fstat(lock.fileno())
@@ -502,7 +502,7 @@ def program() -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            yield process, [int(process.stdout.readline()) for _ in range(2)]
+            yield process, [int(process.stdout.readline()) for _other in range(2)]
         finally:
             process.kill()
 

@@ -58,7 +58,7 @@ class Made:
         return self
 
     def link(self, name: str, destination: str, *, file: bool = False, mode: int = 0o700) -> Made:
-        head, _, tail = destination.rpartition("/")
+        head, _other, tail = destination.rpartition("/")
         target = Target(name, "link", head, file=tail) if file else Target(name, "link", destination)
         self.manifest.targets[name] = target
         self.manifest.links.append(Link(name, destination, USER, GROUP))

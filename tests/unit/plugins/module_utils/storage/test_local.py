@@ -456,7 +456,7 @@ def test_descriptors_are_closed_with_the_storage(tmp_path: pathlib.Path) -> None
 
 def test_readers_share_buffers(storage: LocalStorage) -> None:
     put(storage, "file", bytes(10 * CHUNK))
-    seen = {id(chunk.obj) for _ in range(20) for chunk in storage.read("file") if isinstance(chunk, memoryview)}
+    seen = {id(chunk.obj) for _other in range(20) for chunk in storage.read("file") if isinstance(chunk, memoryview)}
     assert len(seen) == 1
 
 

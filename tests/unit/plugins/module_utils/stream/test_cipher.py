@@ -81,7 +81,7 @@ def test_sizes_in_small_and_large_pieces(size: int) -> None:
 
 def test_every_object_has_its_own_salt() -> None:
     cipher = Cipher(PASS)
-    assert len({cipher.encrypt_one(b"same")[8:16] for _ in range(20)}) == 20
+    assert len({cipher.encrypt_one(b"same")[8:16] for _other in range(20)}) == 20
     assert join(cipher.encrypt([b"same"])) != join(cipher.encrypt([b"same"]))
 
 
@@ -114,7 +114,7 @@ def test_openssl_agrees(size: int) -> None:
 def test_a_wrong_passphrase_is_an_error_without_data(raw: bool) -> None:
     """By its padding; one in 256 wrong keys gives right padding, so this takes objects for which it does not."""
     failed = 0
-    for _ in range(20):
+    for _other in range(20):
         stored = Cipher(PASS, raw).encrypt_one(b"secret document")
         for decrypt in (Cipher("wrong", raw).decrypt_one, lambda data: join(Cipher("wrong", raw).decrypt([data]))):
             try:

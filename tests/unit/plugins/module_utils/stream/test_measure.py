@@ -54,6 +54,6 @@ def test_measure_takes_buffers_that_are_used_again() -> None:
         yield memoryview(buffer)
 
     measure = Measure()
-    for _ in measure(source()):
+    for _other in measure(source()):
         pass
     assert measure.hexdigest == hashlib.sha1(b"onetwo").hexdigest()
