@@ -47,6 +47,8 @@ def make_pair(workshop: Workshop, archiver: str, encrypted: bool = False) -> Pai
     (holdfast if archiver == "ours" else oracle).stanza_create()
     cluster.tablespace("space")
     cluster.sql("create table thing as select id, md5(id::text) name from generate_series(1, 30000) id")
+    # Enough for several frames of zst.
+    cluster.sql("create table long as select id, repeat(md5(id::text), 60) filler from generate_series(1, 5000) id")
     cluster.sql("create table in_space tablespace space as select generate_series(1, 5000) id")
     cluster.sql("create table empty (id int)")
     return Pair(workshop, cluster, holdfast, oracle)

@@ -13,6 +13,15 @@ from .codec import Codec, Decoder, Encoder, LibraryCodec, missing_library
 from .through import BUFFERS, Chunk
 from .zst_frames import ZstFrames
 
+FRAME = 4 << 20  # bytes; see Zst._compress_frames
+_FRAME_WINDOW = 21  # bits: the largest window, 2 MiB, that frames of this size make up for
+# Bits of the tables in which the default level looks for matches: 256 KiB together, a third of what the library takes,
+# so that they stay in the processor's own cache. A quarter to a half faster and 0.5 % larger, measured on tables and
+# indexes.
+_TABLES = {3: {"hash_log": 15, "chain_log": 15}}
+# As streams have them, and a byte or two shorter: neither content size nor checksum.
+_FORM = {"write_content_size": False, "write_checksum": False}
+
 
 def zst_codec() -> type[Codec]:
     """The class that the installed library allows; ConfigError when there is none."""
@@ -41,40 +50,70 @@ class Zst(Codec):
         super().__init__(compress_type, level, raw)
         self._library: Any = zstandard
         self._compressors: list[Any] = []
+        self._streamers: list[Any] = []
         self._decompressors: list[Any] = []
+        self._frames: list[bytearray] = []  # buffers, which are used again like the compressors
 
     def compress(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        compressor = self._take_compressor()
+        work = self._compress_stream if self.threads > 1 or self._window > _FRAME_WINDOW else self._compress_frames
+        compressor = self._streamers.pop() if self._streamers else self._make_streamer()
         try:
-            encoder = compressor.compressobj()
-            for chunk in chunks:
-                done = encoder.compress(chunk)
-                if done:
-                    yield done
-            yield encoder.flush()
+            yield from work(compressor, chunks)
         finally:
-            self._compressors.append(compressor)
+            self._streamers.append(compressor)
+
+    def _compress_stream(self, compressor: Any, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """In one frame."""
+        encoder = compressor.compressobj()
+        for chunk in chunks:
+            done = encoder.compress(chunk)
+            if done:
+                yield done
+        yield encoder.flush()
+
+    def _compress_frames(self, compressor: Any, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """In frames of FRAME bytes, each out of one piece of memory.
+
+        A stream's data goes through the library's ring of buffers, and to find matches across its seam costs a sixth
+        more. Measured on tables and indexes at level 3: from 2 MiB on, the size is that of a single frame.
+        """
+        buffer = self._frames.pop() if self._frames else bytearray(FRAME)
+        held, begun = 0, False
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while len(view):
+                step = min(FRAME - held, len(view))
+                buffer[held : held + step] = view[:step]
+                held, view = held + step, view[step:]
+                if held == FRAME:
+                    yield compressor.compress(buffer)
+                    held, begun = 0, True
+        if held or not begun:
+            yield compressor.compress(memoryview(buffer)[:held])
+        self._frames.append(buffer)
 
     def compress_one(self, data: Chunk) -> bytes:
-        compressor = self._take_compressor()
+        # By level alone: then the library chooses its parameters by the size of the data.
+        if self._compressors:
+            compressor = self._compressors.pop()
+        else:
+            compressor = self._library.ZstdCompressor(level=self.level, **_FORM)
         done: bytes = compressor.compress(data)
         self._compressors.append(compressor)
         return done
 
-    def _take_compressor(self) -> Any:
-        if self._compressors:
-            return self._compressors.pop()
-        # As streams have them, and a byte or two shorter: neither content size nor checksum.
-        if self.threads == 1:
-            return self._library.ZstdCompressor(level=self.level, write_content_size=False, write_checksum=False)
-        parameters = self._library.ZstdCompressionParameters
-        window = parameters.from_level(self.level).window_log
-        # A job is four windows unless told otherwise: half of a WAL segment, too much to keep two threads busy.
-        return self._library.ZstdCompressor(
-            compression_params=parameters.from_level(
-                self.level, threads=self.threads, job_size=1 << window, write_content_size=False, write_checksum=False
-            )
-        )
+    @property
+    def _window(self) -> int:
+        window: int = self._library.ZstdCompressionParameters.from_level(self.level).window_log
+        return window
+
+    def _make_streamer(self) -> Any:
+        options: dict[str, Any] = {**_FORM, **_TABLES.get(self.level, {})}
+        if self.threads > 1:
+            # A job is four windows unless told otherwise: half of a WAL segment, too much to keep two threads busy.
+            options.update(threads=self.threads, job_size=1 << self._window)
+        parameters = self._library.ZstdCompressionParameters.from_level(self.level, **options)
+        return self._library.ZstdCompressor(compression_params=parameters)
 
     def _pieces(self, chunks: Iterable[Chunk], limit: int) -> Iterator[Chunk]:
         decompressor = self._decompressors.pop() if self._decompressors else self._library.ZstdDecompressor()
@@ -105,7 +144,7 @@ class _Source:
         self._chunks = iter(chunks)
         self.frames = ZstFrames()
 
-    def read(self, _: int) -> Chunk:
+    def read(self, _other: int) -> Chunk:
         for chunk in self._chunks:
             if len(chunk):  # an empty one would be taken for the end
                 self.frames.update(chunk)

@@ -33,6 +33,7 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.c
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.gz import Gz
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.measure import Measure
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.through import CHUNK, Chunk
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.zst import FRAME
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.stream.zst_frames import ZstFrames
 from tests.unit.strategies import contents
 
@@ -201,11 +202,28 @@ def test_zst_of_another_form_is_read() -> None:
     assert join(codec("zst").decompress(cut(skippable + stored, 1))) == PLAIN
 
 
+@pytest.mark.parametrize("level", [None, 9])
+@pytest.mark.parametrize("size", [FRAME - 1, FRAME, FRAME + 1, 2 * FRAME])
+def test_zst_frames_are_full_and_few(size: int, level: int | None) -> None:
+    """None is empty: other readers of the format take it for the end."""
+    library = pytest.importorskip("zstandard")
+    data = (PLAIN * (size // len(PLAIN) + 1))[:size]
+    stored = join(codec("zst", level).compress(cut(data, CHUNK - 1)))
+    assert codec("zst").decompress_one(stored, size) == data
+    sizes = []
+    while stored:
+        decoder = library.ZstdDecompressor().decompressobj()
+        sizes.append(len(decoder.decompress(stored)))
+        stored = decoder.unused_data
+    # The larger windows of higher levels are worth one frame.
+    assert sizes == ([size] if level == 9 else [FRAME] * (size // FRAME) + [size % FRAME] * (size % FRAME > 0))
+
+
 @pytest.mark.parametrize(("name", "program"), [("gz", "gzip"), ("bz2", "bzip2"), ("lz4", "lz4"), ("zst", "zstd")])
 def test_other_programs_agree(name: str, program: str) -> None:
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
-    for raw in {False, name != "gz"}:
+    for raw in sorted({False, name != "gz"}):
         stored = join(codec(name, None, raw).compress(cut(PLAIN, CHUNK)))
         assert subprocess.run([program, "-dc"], input=stored, capture_output=True, check=True).stdout == PLAIN
     theirs = subprocess.run([program, "-c"], input=PLAIN, capture_output=True, check=True).stdout
@@ -302,7 +320,7 @@ def test_a_bomb_comes_in_bounded_pieces(name: str) -> None:
     import tracemalloc
 
     size = 64 * CHUNK
-    stored = join(codec(name, None).compress(bytes(CHUNK) for _ in range(64)))
+    stored = join(codec(name, None).compress(bytes(CHUNK) for _other in range(64)))
     tracemalloc.start()
     try:
         found = 0
@@ -380,7 +398,7 @@ def test_the_same_question_has_the_same_answer() -> None:
 
 def test_zst_compressors_are_used_again() -> None:
     made = codec("zst", 5)
-    for _ in range(10):
+    for _other in range(10):
         made.compress_one(PLAIN)
         join(made.decompress(made.compress([PLAIN])))
     assert len(made._compressors) == len(made._decompressors) == 1
