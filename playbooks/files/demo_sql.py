@@ -13,7 +13,7 @@ import psycopg2
 
 def main() -> int:
     socket, sql = sys.argv[1:]
-    connection = psycopg2.connect(host=socket, dbname="postgres", connect_timeout=10)
+    connection = psycopg2.connect(host=socket, user="postgres", dbname="postgres", connect_timeout=10)
     connection.autocommit = True
     cursor = connection.cursor()
     cursor.execute(sql)

@@ -432,7 +432,7 @@ def demo(arguments: Sequence[str]) -> int:
     # In /var/tmp, because the path of a socket has to be short, and because one may want to look around afterwards.
     place = pathlib.Path("/var/tmp", f"holdfast-{worker().pw_name}")
     make_place(place)
-    extra = ["-e", json.dumps({"holdfast_demo_bindir": programs, "holdfast_demo_workdir": str(place)})]
+    extra = ["-e", json.dumps({"holdfast_demo_bindir": str(programs), "holdfast_demo_workdir": str(place)})]
     argv: list[Argument] = [venv / "bin" / "ansible-playbook", "playbooks/demo.yml", *extra, *arguments]
     options["env"]["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "yaml"  # a table looks like one
     with locked(place):
