@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -28,18 +27,10 @@ from dataclasses import dataclass
 from . import _engine
 from ._engine import main as _entry  # noqa: F401  # pylint: disable=unused-import
 from ._engine.version import VERSION
+from ._launcher import SPOOL_PATH, render_launcher
 
 PACKAGE = "holdfast_engine"
 STAMP = "holdfast.json"  # in the venv: what it was made of; written last, so a venv without it is not whole
-
-LAUNCHER = """\
-#!/bin/sh
-# Starts the backup engine. The holdfast.postgres.engine module wrote this file and replaces it with each version.
-
-# Isolated (-I) from the caller's environment and without the site module (-S): this runs for every WAL segment.
-# Names of files are the same bytes whatever the locale (-X utf8).
-exec {python} -I -S -X utf8 {start} "$@"
-"""
 
 START = """\
 # Runs the engine; the launcher beside it starts this file. -S leaves out site-packages, so they are named here.
@@ -178,9 +169,11 @@ def write_sources(package: str, wanted: dict[str, bytes]) -> None:
         os.unlink(os.path.join(package, name))
 
 
-def texts(places: Places, python: Interpreter) -> dict[str, tuple[bytes, int]]:
-    """The files beside the package, by path: content and mode."""
-    launcher = LAUNCHER.format(python=shlex.quote(python.path), start=shlex.quote(places.start))
+def texts(places: Places, python: Interpreter, spool_path: str = SPOOL_PATH) -> dict[str, tuple[bytes, int]]:
+    """The files beside the package, by path: content and mode. spool_path: where the launcher keeps what it knows."""
+    # Isolated (-I) from the caller's environment and without the site module (-S): this runs for WAL segments. UTF-8
+    # (-X utf8) whatever the locale: PostgreSQL, cron and a service start it with C, and names of files have to survive.
+    launcher = render_launcher([python.path, "-I", "-S", "-X", "utf8", places.start], spool_path)
     path = [places.engine, *python.site_paths]
     start = START.format(path=path, launcher=places.command, package=PACKAGE)
     return {places.launcher: (launcher.encode(), 0o755), places.start: (start.encode(), 0o644)}

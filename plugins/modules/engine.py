@@ -44,6 +44,14 @@ options:
       - The engine is installed below C(lib/holdfast) of this folder, and its launcher is C(bin/holdfast).
     type: path
     default: /usr/local
+  spool_path:
+    description:
+      - A folder that the user of PostgreSQL may write to. The launcher answers C(archive_command) and
+        C(restore_command) by itself when the answer lies in the spool, and what it has to know for that lies in a
+        folder C(fast) here.
+      - It is best the C(spool-path) of the configuration, but any will do.
+    type: path
+    default: /var/spool/holdfast
   libraries:
     description:
       - Where the libraries come from.
@@ -165,6 +173,7 @@ def main():
         argument_spec=dict(
             state=dict(type="str", choices=["present", "absent"], default="present"),
             prefix=dict(type="path", default="/usr/local"),
+            spool_path=dict(type="path", default="/var/spool/holdfast"),
             libraries=dict(type="str", choices=["venv", "interpreter"], default="venv"),
             interpreter=dict(type="path"),
             requirements=dict(type="list", elements="str"),
@@ -265,7 +274,7 @@ class Present:
         return self.probe(places.venv_python)
 
     def write_texts(self, python):
-        for path, (data, mode) in _install.texts(self.places, python).items():
+        for path, (data, mode) in _install.texts(self.places, python, self.module.params["spool_path"]).items():
             if not _install.holds(path, data, mode) and self.change(os.path.relpath(path, self.places.home)):
                 _install.write_file(path, data, mode)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...plugins.module_utils._launcher import render_launcher  # type: ignore[import-not-found]
 from . import account
 from .cluster import Cluster
 
@@ -25,10 +26,6 @@ ENGINE = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"  # the
 
 # As on a host: isolated (-I) from the caller's Python variables and directory, and under the name that the engine
 # writes into restore_command.
-LAUNCHER = """\
-#!/bin/sh
-exec {python} -I -X utf8 {start} "$@"
-"""
 START = """\
 import sys
 
@@ -207,7 +204,7 @@ class Holdfast(Program):
         if not launcher.exists():
             start = account.make_directory(launcher.parent) / "start.py"
             account.write_file(start, START.format(engine=str(ENGINE), launcher=str(launcher)))
-            text = LAUNCHER.format(python=shlex.quote(self.python), start=shlex.quote(str(start)))
+            text = render_launcher([self.python, "-I", "-X", "utf8", str(start)], str(self.base / "launcher"))
             account.write_file(launcher, text, 0o755)
         return [str(launcher)]
 

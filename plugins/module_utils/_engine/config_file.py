@@ -19,23 +19,27 @@ from .option_table import CONFIG_FILE, CONFIG_INCLUDE, CONFIG_PATH
 Sections = dict[str, dict[str, list[str]]]  # section -> key -> the values in the order in which they stand
 
 
-def load_sections(config: str | None, no_config: bool, include: str | None, base: str | None) -> Sections:
+def load_sections(
+    config: str | None, no_config: bool, include: str | None, base: str | None, sources: list[str] | None = None
+) -> Sections:
     """All sections of the main file and of the include directory.
 
     config, include, base: config, config-include-path and config-path, None unless given. no_config: --no-config.
     What was given by name has to exist (FileMissingError, PathMissingError); what is looked for may be missing.
+    sources: gets the path of each file and directory that was read or looked for.
     """
     root = base or CONFIG_PATH
     sections: Sections = {}
+    sources = [] if sources is None else sources
     if config is not None:
-        _add_file(sections, config, required=True)
+        _add_file(sections, sources, config, required=True)
     elif not no_config:
-        _add_file(sections, f"{root}/{CONFIG_FILE}", required=False)
+        _add_file(sections, sources, f"{root}/{CONFIG_FILE}", required=False)
 
     if include is not None:
-        _add_path(sections, include, required=True)
+        _add_path(sections, sources, include, required=True)
     elif base is not None or (config is None and not no_config):
-        _add_path(sections, f"{root}/{CONFIG_INCLUDE}", required=False)
+        _add_path(sections, sources, f"{root}/{CONFIG_INCLUDE}", required=False)
     return sections
 
 
@@ -68,7 +72,8 @@ def parse_sections(text: str, name: str, sections: Sections) -> None:
         keys.setdefault(key, []).append(value.lstrip())
 
 
-def _add_file(sections: Sections, path: str, required: bool) -> None:
+def _add_file(sections: Sections, sources: list[str], path: str, required: bool) -> None:
+    sources.append(path)
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8", "surrogateescape")
@@ -83,7 +88,8 @@ def _add_file(sections: Sections, path: str, required: bool) -> None:
     parse_sections(text, path, sections)
 
 
-def _add_path(sections: Sections, path: str, required: bool) -> None:
+def _add_path(sections: Sections, sources: list[str], path: str, required: bool) -> None:
+    sources.append(path)
     try:
         names = sorted(name for name in os.listdir(os.fsencode(path)) if len(name) > 5 and name.endswith(b".conf"))
     except FileNotFoundError:
@@ -97,7 +103,7 @@ def _add_path(sections: Sections, path: str, required: bool) -> None:
             f"cannot read configuration directory {path}: {error.strerror}", _access_hint(error)
         ) from error
     for name in names:
-        _add_file(sections, f"{path}/{os.fsdecode(name)}", required=False)
+        _add_file(sections, sources, f"{path}/{os.fsdecode(name)}", required=False)
 
 
 def _access_hint(error: OSError) -> str:

@@ -463,3 +463,8 @@ class UnknownError(EngineError):
 
 # Never collected in order to go on with the next repository or file: a bug, the end of memory.
 FATAL = (AssertError, MemoryLimitError)
+
+
+def kind_of(code: int) -> type[EngineError]:
+    """The class of an error that was reported by its code, through a file of another process; UnknownError if none."""
+    return next((kind for kind in EngineError.__subclasses__() if kind.code == code), UnknownError)

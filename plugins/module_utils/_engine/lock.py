@@ -5,6 +5,10 @@
 
 Only the kernel's lock on a file counts, never that the file exists: it dies with its holder. The content is for people
 and for info. Names and content are pgBackRest's: with the same lock path, the two keep out of each other's way.
+
+Background archiving has two locks. Its process has archive-push or archive-get as long as it lives, which may be for
+ever, so nobody else waits for these. While it moves WAL it shares the archive lock, so that pushing and getting do not
+stop each other, but that whoever changes the stanza has it to himself; it lets go of that one every few seconds.
 """
 
 from __future__ import annotations
@@ -17,15 +21,17 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .errors import FileRemoveError, FileWriteError, KernelError, LockAcquireError, PathCreateError, StopError
 from .storage.exclusive import is_at, open_exclusive
 from .storage.local import LocalStorage, process_owner
 
-Kind = Literal["archive", "backup", "restore"]
+Kind = Literal["archive", "archive-get", "archive-push", "backup", "restore"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _FILE_MODE, _PATH_MODE = 0o640, 0o770
+_SHARED_PATIENCE = 15.0  # seconds that a lock may be shared by background archiving before it is a failure
 _STEP = 10  # hundredths of a percent that progress must exceed to be written
 _PATIENCE = 0.2  # seconds in which a lock without a living holder may be somebody's short look at it
 _ALL = "all"  # the stop file for every stanza
@@ -88,6 +94,11 @@ class StanzaLock:
         self._written = -1  # progress in the file, hundredths of a percent
 
     @property
+    def intact(self) -> bool:
+        """Whether all lock files are still in their places: who cannot see one could take a lock of the same name."""
+        return all(is_at(descriptor, path) for path, descriptor in self._held.items())
+
+    @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors that hold the locks: no other process may inherit them."""
         return tuple(self._held.values())
@@ -95,13 +106,13 @@ class StanzaLock:
     def __enter__(self) -> StanzaLock:
         try:
             for kind, key in self._wanted:
-                self._acquire(lock_file(self._lock_path, self._stanza, kind, key))
+                self._acquire(lock_file(self._lock_path, self._stanza, kind, key), self._patience(kind, key))
         except BaseException:
             self._release()
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_other: object) -> None:
         self._release()
 
     def progress(self, total: int, done: int, repo_key: int | None = None) -> None:
@@ -128,8 +139,16 @@ class StanzaLock:
             with suppress(OSError):
                 _write(descriptor, state)
 
-    def _acquire(self, path: str) -> None:
-        descriptor = _open(path, self._state.exec_id)
+    def _patience(self, kind: Kind, key: int) -> float:
+        """Seconds: the archive lock comes free soon where background archiving is at work."""
+        moving = kind == "archive" and (
+            is_held(self._lock_path, self._stanza, "archive-push", key)
+            or is_held(self._lock_path, self._stanza, "archive-get", key)
+        )
+        return _SHARED_PATIENCE if moving else 0.0
+
+    def _acquire(self, path: str, patience: float) -> None:
+        descriptor = _open(path, self._state.exec_id, patience)
         if descriptor is None:
             return
         self._held[path] = descriptor
@@ -145,6 +164,55 @@ class StanzaLock:
                     os.unlink(path)
             os.close(descriptor)
         self._held.clear()
+
+
+class SharedLock:
+    """The archive locks, shared with others that move WAL; a context manager that waits for up to timeout seconds.
+
+    LockAcquireError when somebody has one of them to himself for longer. The content of the files names one of us.
+    """
+
+    def __init__(self, lock_path: str, stanza: str, repo_keys: Sequence[int], exec_id: str, timeout: float) -> None:
+        self._paths = [lock_file(lock_path, stanza, "archive", key) for key in repo_keys]
+        self._state = LockState(exec_id, os.getpid())
+        self._timeout = timeout
+        self._held: dict[str, int] = {}
+
+    def __enter__(self) -> SharedLock:
+        try:
+            for path in self._paths:
+                descriptor = _open(path, "", self._timeout, shared=True)
+                if descriptor is not None:
+                    self._held[path] = descriptor
+                    with suppress(OSError):
+                        _write(descriptor, self._state)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_other: object) -> None:
+        import fcntl
+
+        for path, descriptor in self._held.items():
+            # Only who has a file to himself may remove it: the others would be left with one that nobody can see.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if is_at(descriptor, path):
+                    os.unlink(path)
+            os.close(descriptor)
+        self._held.clear()
+
+
+def is_held(lock_path: str, stanza: str, kind: Kind, repo_key: int) -> bool:
+    """Whether a process has the lock; nothing is created or kept."""
+    descriptor = _open_to_look(lock_file(lock_path, stanza, kind, repo_key))
+    if descriptor is None:
+        return False
+    try:
+        return not _try_lock(descriptor, shared=True)
+    finally:
+        os.close(descriptor)
 
 
 def lock_file(lock_path: str, stanza: str, kind: Kind, repo_key: int) -> str:
@@ -203,14 +271,14 @@ def terminate_holders(lock_path: str, stanza: str | None) -> list[tuple[str, int
 
     Returns the name of each file, ascending, with the process that held it; None when nobody did, or nobody known.
     """
-    whose = re.escape(stanza) + "-(archive|backup|restore)-[0-9]+" if stanza else ".*"
+    whose = f"{re.escape(stanza)}-({'|'.join(KINDS)})-[0-9]+" if stanza else ".*"
     found: list[tuple[str, int | None]] = []
     for name in sorted(_names(lock_path)):
         if re.fullmatch(whose + r"\.lock", name):
-            state = _read(f"{lock_path}/{name}")
+            state = _read(f"{lock_path}/{name}", sharers=True)
             _unlink(f"{lock_path}/{name}")
             found.append((name, state.pid if state else None))
-    for pid in {pid for _, pid in found if pid}:
+    for pid in {pid for _other, pid in found if pid}:
         try:
             os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:
@@ -223,12 +291,12 @@ def terminate_holders(lock_path: str, stanza: str | None) -> list[tuple[str, int
 # -- files
 
 
-def _open(path: str, exec_id: str) -> int | None:
-    """A locked descriptor; None when our own run holds the lock."""
-    deadline = time.monotonic() + _PATIENCE
+def _open(path: str, exec_id: str, patience: float = 0.0, shared: bool = False) -> int | None:
+    """A locked descriptor; None when our own run holds the lock. patience: seconds to wait for somebody else."""
+    begin = time.monotonic()
     while True:
         try:
-            descriptor = _open_or_make(path)
+            descriptor = _open_or_make(path, shared)
         except PermissionError as error:
             raise LockAcquireError(f"cannot open lock file '{path}': {error.strerror}", _who_may(path)) from error
         except OSError as error:
@@ -238,7 +306,8 @@ def _open(path: str, exec_id: str) -> int | None:
         state = _load(path)
         if state and state.exec_id == exec_id:
             return None
-        if (state and _lives(state.pid)) or time.monotonic() > deadline:
+        known = state is not None and _lives(state.pid)
+        if time.monotonic() - begin >= (patience if known else max(patience, _PATIENCE)):
             who = f"process {state.pid}" if state else "another process"
             raise LockAcquireError(
                 f"cannot acquire lock on file '{path}': {who} holds it", "is another holdfast process running?"
@@ -246,12 +315,12 @@ def _open(path: str, exec_id: str) -> int | None:
         time.sleep(0.01)
 
 
-def _open_or_make(path: str) -> int | None:
+def _open_or_make(path: str, shared: bool) -> int | None:
     try:
-        return open_exclusive(path, _FILE_MODE)
+        return open_exclusive(path, _FILE_MODE, shared)
     except FileNotFoundError:
         _make_lock_path(os.path.dirname(path))
-        return open_exclusive(path, _FILE_MODE)
+        return open_exclusive(path, _FILE_MODE, shared)
 
 
 def _make_lock_path(lock_path: str) -> None:
@@ -273,27 +342,39 @@ def _write(descriptor: int, state: LockState) -> None:
     os.ftruncate(descriptor, len(content))
 
 
-def _read(path: str) -> LockState | None:
-    import fcntl
-
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+def _read(path: str, sharers: bool = False) -> LockState | None:
+    """sharers: whoever shares the lock holds it, too; two that look at once could take each other for such a one."""
+    descriptor = _open_to_look(path)
+    if descriptor is None:
         return None
     try:
-        for _ in range(10):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                state = parse_lock(os.pread(descriptor, 4096, 0))
-                if state:
-                    return state
-                time.sleep(0.01)  # caught in the middle of a change
-            else:
+        for _attempt in range(10):
+            if _try_lock(descriptor, shared=not sharers):
                 return None
+            state = parse_lock(os.pread(descriptor, 4096, 0))
+            if state:
+                return state
+            time.sleep(0.01)  # caught in the middle of a change
         return None
     finally:
         os.close(descriptor)
+
+
+def _open_to_look(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def _try_lock(descriptor: int, shared: bool) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _load(path: str) -> LockState | None:

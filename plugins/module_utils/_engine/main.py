@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from .command import (  # noqa: F401
         annotate,
         archive_get,
+        archive_get_async,
         archive_push,
+        archive_push_async,
         backup,
         check,
         checkpoint,
@@ -51,7 +53,9 @@ ROOT = 0
 COMMAND_FUNCTIONS = {
     "annotate": ("annotate", "annotate"),
     "archive-get": ("archive_get", "archive_get"),
+    "archive-get:async": ("archive_get_async", "archive_get_async"),
     "archive-push": ("archive_push", "archive_push"),
+    "archive-push:async": ("archive_push_async", "archive_push_async"),
     "backup": ("backup", "backup"),
     "check": ("check", "check"),
     "checkpoint": ("checkpoint", "checkpoint"),
@@ -92,7 +96,7 @@ def _main(words: Sequence[str]) -> int:
         catch_signals()
         config = load(words, os.environ)
         if config.command in ("help", "version"):  # no log: a broken configuration must not stand in their way
-            outcome = _function(config.command)(config)
+            outcome = _function(config)(config)
             _write_output(outcome)
             return outcome.status
         logs.setup_console(config)
@@ -116,7 +120,7 @@ def _main(words: Sequence[str]) -> int:
 def run(config: Config) -> Outcome:
     """Run the command of a Config. Raises EngineError; neither sets up logging nor exits."""
     prepare(config)
-    return _function(config.command)(config)
+    return _function(config)(config)
 
 
 def prepare(config: Config) -> None:
@@ -133,6 +137,10 @@ def prepare(config: Config) -> None:
         _set_priority(config.priority)
 
 
+def _name(config: Config) -> str:
+    return f"{config.command}:{config.role}" if config.role else config.command
+
+
 def _set_priority(priority: int) -> None:
     try:
         os.setpriority(os.PRIO_PROCESS, 0, priority)
@@ -140,9 +148,9 @@ def _set_priority(priority: int) -> None:
         log.warning("cannot set priority to %d: %s", priority, error.strerror)
 
 
-def _function(command: str) -> Callable[[Config], Outcome]:
+def _function(config: Config) -> Callable[[Config], Outcome]:
     """Imported only now: a command shall not pay for the imports of the others."""
-    module, name = COMMAND_FUNCTIONS[command]
+    module, name = COMMAND_FUNCTIONS[_name(config)]
     function: Callable[[Config], Outcome] = getattr(importlib.import_module(f".command.{module}", __package__), name)
     return function
 
@@ -151,7 +159,7 @@ def _logged(config: Config) -> int:
     """Run a command between its begin and its end line; the status that the process exits with."""
     started = time.monotonic()
     level = logs.default_level(config.command)
-    name = f"{config.command}:{config.role}" if config.role else config.command
+    name = _name(config)
     begun = False
     try:
         prepare(config)  # before the log file is opened: root would leave one that the right user cannot write
@@ -160,7 +168,7 @@ def _logged(config: Config) -> int:
         log.log(level, "%s command begin %s: %s", name, VERSION, _invocation(config))
         for warning in config.warnings:
             log.warning("%s", warning)
-        outcome = _function(config.command)(config)
+        outcome = _function(config)(config)
         _write_output(outcome)
     except TermError as error:
         log.log(level, "%s command end: %s", name, error.message)

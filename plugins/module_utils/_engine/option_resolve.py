@@ -10,7 +10,7 @@ it. Only what the command uses is looked at: a bad value in the file must not st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .command_line import (
@@ -34,13 +34,29 @@ SOURCE_PLACES = {FROM_LINE: "the command line", "environment": "the environment"
 
 
 class Sources:
-    """All that was said, before it is known for which command and stanza it is needed."""
+    """All that was said, before it is known for which command and stanza it is needed.
 
-    def __init__(self, line: Givens, environment: Givens, sections: Sections, exec_id: str) -> None:
+    files: paths of the files and directories that were read or looked for; read_at: epoch ns before the first of them.
+    words: the command line as it was given.
+    """
+
+    def __init__(
+        self,
+        line: Givens,
+        environment: Givens,
+        sections: Sections,
+        exec_id: str,
+        files: Sequence[str] = (),
+        read_at: int = 0,
+        words: Sequence[str] = (),
+    ) -> None:
         self.line = line
         self.environment = environment
         self.sections = sections
         self.exec_id = exec_id
+        self.files = tuple(files)
+        self.read_at = read_at
+        self.words = tuple(words)
 
 
 class Draft:
@@ -248,7 +264,7 @@ class Resolver:
     def _map(self, option: Option, key: int, pairs: list[tuple[str, str]]) -> dict[str, str]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            twice = sorted({name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1})
+            twice = sorted({name for name, _other in pairs if [other for other, _other in pairs].count(name) > 1})
             self.draft.warnings.append(
                 f"option {option.full_name(key)} has {', '.join(twice)} more than once; the last value counts"
             )

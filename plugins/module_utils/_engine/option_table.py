@@ -75,7 +75,6 @@ class Depends:
         self.commands = commands
 
 
-NO_NOTES: Mapping[str, tuple[str, str]] = {}
 Choices = Mapping[str, OptionType]
 Defaults = Mapping[str, str]
 
@@ -110,7 +109,7 @@ class Option:
         deprecated: str = "",
         default_note: str = "",
         example: str = "",
-        by_command: Mapping[str, tuple[str, str]] = NO_NOTES,
+        by_command: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.name = name
         self.type = type
@@ -130,7 +129,7 @@ class Option:
         self.deprecated = deprecated
         self.default_note = default_note
         self.example = example
-        self.by_command = by_command
+        self.by_command = by_command or {}
         self.section = ""
         self.group = ""
         self.attribute = name.replace("-", "_")
@@ -177,6 +176,35 @@ RETRIES = Integer(0, 360)
 STYLE = Choice("host", "path")
 HOST_TYPE = Choice("ssh", "tls")
 
+# Help and example of options that mean something else to each command.
+_TYPE_NOTES = {
+    "backup": (
+        "full copies everything; diff what changed since the last full backup; incr what changed since the last backup"
+        " of any type. Without a full backup to rest on, a full one is taken.",
+        "full",
+    ),
+    "info": ("Show only backups of this type.", "full"),
+    "restore": (
+        "How far to recover. default: to the end of the archive. immediate: only until the data is consistent."
+        " time, lsn, xid, name: to --target. standby: follow the primary. preserve: keep the recovery settings that"
+        " are there. none: no recovery, only for backups that were taken offline.",
+        "time",
+    ),
+}
+_FORCE_NOTES = {
+    "backup": (
+        "Back up with --no-online although PostgreSQL seems to run. The backup is probably not consistent.", ""
+    ),
+    "restore": (
+        "Restore although there are files in the way: everything is copied again and what is not part of the backup"
+        " is removed. With --delta, too, files are compared by size and time only.",
+        "",
+    ),
+    "stanza-create": ("Accepted and without effect.", ""),
+    "stanza-delete": ("Delete the stanza although PostgreSQL runs.", ""),
+    "stop": ("Also end the commands that run.", ""),
+}
+
 _COMMAND = (
     Option("stanza", Name(), ALL, "Name of the cluster's configuration to work on.", where=COMMAND_LINE,
            required=ALL - {"check", "info", "repo-get", "repo-ls", "start", "stop"}, example="main"),
@@ -189,16 +217,7 @@ _COMMAND = (
     Option("type", {"restore": TARGET_TYPES, "": BACKUP_TYPES}, frozenset({"backup", "info", "restore"}),
            "For backup, the type to take; for restore, how far to recover; for info, the type of backup to show.",
            default={"backup": "incr", "restore": "default"}, where=COMMAND_LINE, example="full",
-           by_command={
-               "backup": (("full copies everything; diff what changed since the last full backup; incr what changed"
-                          " since the last backup of any type. Without a full backup to rest on, a full one is"
-                          " taken."), "full"),
-               "info": ("Show only backups of this type.", "full"),
-               "restore": (("How far to recover. default: to the end of the archive. immediate: only until the data is"
-                           " consistent. time, lsn, xid, name: to --target. standby: follow the primary. preserve:"
-                           " keep the recovery settings that are there. none: no recovery, only for backups that"
-                           " were taken offline."), "time"),
-           }),
+           by_command=_TYPE_NOTES),
     Option("output", {"verify": Choice("none", "text", "json"), "version": Choice("text", "num"),
                       "": Choice("text", "json")},
            frozenset({"info", "repo-ls", "verify", "version"}), "Form of the result on standard output. For verify,"
@@ -209,16 +228,7 @@ _COMMAND = (
            "Override a refusal that protects data: back up offline while PostgreSQL seems to run, restore over files"
            " that are in the way, delete a stanza while PostgreSQL runs, or (stop) end running commands.",
            default="n", where=COMMAND_LINE, depends=Depends("online", "n", commands=BACKUP),
-           by_command={
-               "backup": (("Back up with --no-online although PostgreSQL seems to run. The backup is probably not"
-                          " consistent."), ""),
-               "restore": (("Restore although there are files in the way: everything is copied again and what is not"
-                           " part of the backup is removed. With --delta, too, files are compared by size and time"
-                           " only."), ""),
-               "stanza-create": ("Accepted and without effect.", ""),
-               "stanza-delete": ("Delete the stanza although PostgreSQL runs.", ""),
-               "stop": ("Also end the commands that run.", ""),
-           }),
+           by_command=_FORCE_NOTES),
     Option("online", BOOLEAN, frozenset({"backup", "stanza-create", "stanza-upgrade"}), "Connect to PostgreSQL. With"
            " --no-online the files alone are used, and PostgreSQL has to be stopped.", default="y",
            where=COMMAND_LINE, negate=True),
@@ -366,8 +376,11 @@ _ARCHIVE = (
            " backup afterwards.", default_note="unset: nothing is dropped", example="1TiB"),
     Option("archive-push-batch-size", Size(MIB), PUSH, "Most WAL that one background run pushes.", default="16GiB",
            example="1GiB"),
-    Option("archive-async-linger", Time(0, DAY), PUSH, "How long the background process goes on watching for the next"
-           " segment after it has pushed all. 0 ends it at once.", default="60s", example="10m"),
+    Option("archive-async-linger", Time(0, DAY), ARCHIVE, "How long the background process goes on watching when there"
+           " is nothing to do: that of archive-push for the next segment, that of archive-get until PostgreSQL has"
+           " taken one of those that were fetched ahead. 0 ends it at once.", default="60s", example="10m"),
+    Option("fast-path", PATH, ARCHIVE, "Where the launcher looks for what it has to know in order to answer by itself;"
+           " the launcher sets it.", where=COMMAND_LINE, internal=True),
     Option("archive-get-queue-max", Size(0), GET, "How much WAL is fetched ahead.", default="128MiB", example="1GiB"),
     Option("archive-missing-retry", BOOLEAN, GET, "Ask the repository again for a segment that an earlier background"
            " run did not find.", default="y"),
@@ -384,6 +397,9 @@ _BACKUP = (
            negate=True, example="prefer"),
     Option("checksum-page", BOOLEAN, BACKUP, "Check the checksum of every page that is copied.",
            default_note="y if the cluster has page checksums"),
+    Option("checksum-page-fail", BOOLEAN, BACKUP, "Fail with code 26 at the end of a backup that contains invalid"
+           " pages. The backup is complete and kept, but nothing is expired, since older backups may be the last ones"
+           " without the damage. Without this option there are only warnings.", default="n"),
     Option("page-header-check", BOOLEAN, BACKUP, "Check the header of pages, too.", default="y"),
     Option("exclude", LIST, BACKUP, "Path below the data directory to leave out, with a trailing / for a directory's"
            " content. May be given several times.", example="junk/"),
@@ -427,8 +443,9 @@ _PG = (
            where=STANZA, depends=_CHECK_STANZA, required=PG_LOCAL - PUSH, example="/var/lib/postgresql/15/main"),
     Option("pg-port", PORT_OR_ZERO, PG, "Port of PostgreSQL, which is part of the name of its socket.",
            default="5432", where=STANZA, depends=_PG_PATH, example="5433"),
-    Option("pg-socket-path", STRING, PG, "Directory of PostgreSQL's socket.", where=STANZA, depends=_PG_PATH,
-           default_note="as libpq was built", example="/var/run/postgresql"),
+    Option("pg-socket-path", STRING, PG, "Directory of PostgreSQL's socket, or a host name or address for a"
+           " connection over TCP. The data directory must be in sight of this host either way.", where=STANZA,
+           depends=_PG_PATH, default_note="as libpq was built", example="/var/run/postgresql"),
     Option("pg-database", STRING, PG, "Database to connect to.", default="postgres", where=STANZA, depends=_PG_PATH),
     Option("pg-user", STRING, PG, "Role to connect as.", where=STANZA, depends=_PG_PATH,
            default_note="the operating system user", example="backup"),

@@ -14,6 +14,7 @@ does not have is a bug of the caller, so an AttributeError and no default.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,6 +80,21 @@ class Config:
         raise AttributeError("options do not change; replace() makes another Config")
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Absolute paths of the configuration files and directories that were read or looked for."""
+        return tuple(os.path.abspath(path) for path in self._sources.files)
+
+    @property
+    def read_at(self) -> int:
+        """When the first of files was read, epoch nanoseconds."""
+        return int(self._sources.read_at)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command line as it was given, without the program."""
+        return self._sources.words  # type: ignore[no-any-return]
+
+    @property
     def stanzas(self) -> tuple[str, ...]:
         """All stanzas that have a section, ascending."""
         names = {section.partition(":")[0] for section in self._sources.sections}
@@ -118,10 +134,12 @@ def load(argv: Sequence[str], environ: Mapping[str, str]) -> Config:
     given = {name: line.options.get((name, 0)) or environment.get((name, 0)) for name in _CONFIG_OPTIONS}
     config, include, base = (_text(name, given[name]) for name in _CONFIG_OPTIONS)
     no_config = given["config"] is not None and given["config"].mode == NEGATE
-    sections = load_sections(config, no_config, include, base)
+    files: list[str] = []
+    read_at = time.time_ns()
+    sections = load_sections(config, no_config, include, base, files)
     if config is not None:  # a background process works in another directory
         line.options["config", 0] = Given(FROM_LINE, [os.path.abspath(config)])
-    sources = Sources(line.options, environment, sections, exec_id)
+    sources = Sources(line.options, environment, sections, exec_id, files, read_at, argv)
     return _make(sources, line.command, line.role, line.params, {}, warnings)
 
 

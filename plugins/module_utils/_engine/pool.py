@@ -68,7 +68,7 @@ class Pool(Generic[Job, Result]):
     def __enter__(self) -> Pool[Job, Result]:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_other: object) -> None:
         self.close()
 
     @property
@@ -76,17 +76,21 @@ class Pool(Generic[Job, Result]):
         """Bytes that went through worker.pulse() so far in all workers, including those of unfinished jobs."""
         return sum(self._counters)
 
-    def run(self, jobs: Iterable[Job], beat: Callable[[], None] = lambda: None) -> Iterator[tuple[Job, Result]]:
+    def run(
+        self, jobs: Iterable[Job], beat: Callable[[], None] = lambda: None, most: int | None = None
+    ) -> Iterator[tuple[Job, Result]]:
         """Yield (job, result) as workers finish; raise the first failure, UnknownError if a worker dies or hangs.
 
-        A job is taken from jobs only when a worker is idle. beat is called every BEAT seconds. A run that was not
+        A job is taken from jobs only when a worker is idle. beat is called every BEAT seconds. most: workers that are
+        used, all when None. A run that was not
         carried to its end leaves a pool that can only be closed.
         """
         if not self._usable:
             raise AssertError("a pool cannot go on after a run that did not end")
         self._usable = False
         todo, more = iter(jobs), True
-        idle = list(self._workers.values())
+        idle = list(self._workers.values())[:most]
+        used = len(idle)
         finished: list[tuple[Job, Result]] = []
         looked = next_beat = time.monotonic()
         while True:
@@ -98,7 +102,7 @@ class Pool(Generic[Job, Result]):
                 else:
                     more = False
             yield from finished
-            if len(idle) == len(self._workers):
+            if len(idle) == used:
                 break
             if time.monotonic() >= next_beat:
                 beat()
@@ -125,7 +129,7 @@ class Pool(Generic[Job, Result]):
     def _wait(self, seconds: float) -> list[_Worker]:
         """The workers whose answers have arrived by then."""
         ready = self._poll.poll(max(0.0, seconds) * 1000)
-        return [self._workers[descriptor] for descriptor, _ in ready if self._workers[descriptor].receive()]
+        return [self._workers[descriptor] for descriptor, _other in ready if self._workers[descriptor].receive()]
 
     def _check_pulses(self, elapsed: float) -> None:
         """Raise UnknownError for a worker that is hung; elapsed: seconds since the last call."""

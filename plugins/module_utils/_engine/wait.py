@@ -14,15 +14,20 @@ LATE_PASSES = 2  # passes that are made even though the time is up: a stopped pr
 
 
 def passes(
-    timeout: float, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
+    timeout: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    first: float = FIRST_SLEEP,
+    longest: float = LONGEST_SLEEP,
 ) -> Iterator[int]:
     """Number the passes of a loop that waits for at most timeout seconds; it ends when the time is up.
 
     Yields 0 at once, then 1, 2, ... after 0.1 s, 0.2 s, 0.3 s, 0.5 s and so on, never sleeping beyond the time that
     remains; a timeout below a second begins with a tenth of it. There are always at least three passes.
+    first, longest: seconds, where looking is cheap and somebody waits for us.
     """
     deadline = clock() + timeout
-    pause, following = (FIRST_SLEEP, 2 * FIRST_SLEEP) if timeout >= 1 else (timeout / 10, timeout / 5)
+    pause, following = (first, 2 * first) if timeout >= 1 else (timeout / 10, timeout / 5)
     number = late = 0
     while True:
         yield number
@@ -34,4 +39,4 @@ def passes(
                 return
             continue
         sleep(min(pause, remaining))
-        pause, following = following, min(pause + following, LONGEST_SLEEP)
+        pause, following = following, min(pause + following, longest)

@@ -13,9 +13,10 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from ..errors import ParamRequiredError
+from ..errors import ParamRequiredError, PathOpenError
 from ..format import layout
 from .wal_path import absolute_wal_path, cluster_path
+from .wal_queue import DROPPED, Queue
 
 if TYPE_CHECKING:
     from ..options import Config
@@ -36,16 +37,25 @@ def archive_push(config: Config) -> Outcome:
     data_directory = cluster_path(config)
     path = absolute_wal_path(config.params[0], data_directory)
     name = os.path.basename(path)
+    if config.archive_async and not config.dry_run:
+        from .archive_push_wait import push_in_background
+
+        outcome = push_in_background(config, data_directory, path)
+        if outcome is not None:
+            return outcome
     segment = _begin_segment(config, path) if layout.is_segment(name) else None
     from ..lock import check_stop
     from .outcome import Outcome
     from .wal_push import open_targets, push_file
 
     check_stop(config.lock_path, config.stanza)
-    if config.archive_push_queue_max is not None and queue_size(os.path.dirname(path)) > config.archive_push_queue_max:
-        log.warning("dropped WAL file '%s': the archive queue is longer than archive-push-queue-max", name)
+    if config.archive_push_queue_max is not None and _queue_size(path) > config.archive_push_queue_max:
+        log.warning("%s", DROPPED.format(name=name))
         return Outcome({"file": name, "dropped": True, "repos": []})
     pushed = push_file(config, open_targets(config, data_directory), path, segment)
+    error = pushed.error(name)
+    if error is not None:
+        raise error
     for warning in pushed.warnings:
         log.warning("%s", warning)
     log.info("pushed WAL file '%s' to the archive", name)
@@ -63,15 +73,11 @@ def _begin_segment(config: Config, path: str) -> Segment:
     return segment
 
 
-def queue_size(wal_directory: str) -> int:
+def _queue_size(path: str) -> int:
     """Bytes of WAL that wait to be archived; those that are archived but not yet acknowledged count, too."""
+    queue = Queue(os.path.dirname(path))
     try:
-        ready = [name for name in os.listdir(f"{wal_directory}/archive_status") if name.endswith(".ready")]
-    except FileNotFoundError:
+        queue.read()
+    except PathOpenError:
         return 0
-    for name in sorted(ready):
-        try:
-            return len(ready) * os.stat(f"{wal_directory}/{name[: -len('.ready')]}").st_size
-        except FileNotFoundError:  # recycled since: the next one tells the size as well
-            continue
-    return 0
+    return queue.size

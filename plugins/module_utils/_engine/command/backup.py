@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import faults
-from ..errors import FileMissingError
+from ..errors import ChecksumError, FileMissingError
 from ..format import layout
 from ..format.backup_info import BackupInfo, entry_of
 from ..format.label import next_label
@@ -30,13 +30,14 @@ from ..postgres.lsn import next_segment, render_lsn
 from ..repo import Repo, open_repo
 from ..size import readable_size
 from ..stream.codec import extension
-from .backup_begin import Begun, begin, copy_jobs, copy_setup
+from .backup_begin import Begun, begin, copy_setup, copy_turns
 from .backup_copy import Copied, CopyJob, CopySetup, Form, copy_job, sha1
-from .backup_manifest import check_complete, describe, page_text, store_result
+from .backup_manifest import check_complete, describe, store_result
 from .backup_plan import Need
 from .backup_resume import clean_interrupted, find_interrupted, resume_needs
 from .backup_source import Source, Start, Stop, check_identity, open_source
 from .outcome import Outcome
+from .page_errors import page_errors, page_text
 from .reconcile import load_reconciled
 from .recovery import render_restore_conf, restore_command
 
@@ -45,14 +46,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("holdfast")
 
+SHOWN = 5  # damaged files that an error names
+
 
 def backup(config: Config) -> Outcome:
     """Back up the stanza's cluster into one repository, the given one or the first.
 
     facts: label, type, prior, repo (key), size, size_delta, repo_size, repo_size_delta (bytes), files,
     files_copied, start_time, stop_time (epoch seconds), duration (seconds), archive_start, archive_stop,
-    lsn_start, lsn_stop, page_errors (list of pages or ranges by file; None for a misaligned file), expired (labels);
-    of a dry run only what is planned.
+    lsn_start, lsn_stop, page_errors (list of pages or ranges by file, also of files that the prior backup holds; None
+    for a misaligned file), expired (labels); of a dry run only what is planned.
+    ChecksumError, when the backup is complete: with checksum-page-fail, when there are page errors.
     """
     settings = next((item for item in config.repos if config.repo in (None, item.key)), config.repos[0])
     if config.repo is None and len(config.repos) > 1:
@@ -63,16 +67,33 @@ def backup(config: Config) -> Outcome:
         if config.dry_run:
             return _dry_run(config, open_repo(config, settings, read_only=True))
         pool: Pool[CopyJob, list[Copied]] = Pool(
-            copy_job, config.process_max, timeout=config.protocol_timeout, close_fds=lock.fds,
+            copy_job, _workers(config), timeout=config.protocol_timeout, close_fds=lock.fds,
             job_retry=config.job_retry, job_retry_interval=config.job_retry_interval,
         )  # fmt: skip
         with pool:  # forked here, where no connection, client library or thread exists yet
             facts = _Backup(config, open_repo(config, settings), pool, lock).run()
-    if config.expire_auto:
-        from .expire import expire
+        if config.checksum_page_fail and facts["page_errors"]:
+            raise _damaged(facts)
+        if config.expire_auto:
+            from .expire import run_expire
 
-        facts["expired"] = expire(config.for_command("expire")).facts.get("backups", [])
+            facts["expired"] = run_expire(config.for_command("expire")).facts.get("backups", [])
     return Outcome(facts, changed=True)
+
+
+def _workers(config: Config) -> int:
+    """The workers that process-max allows; what one of them reads from the primary of a standby does not count."""
+    return int(config.process_max) + int(config.online and config.backup_standby != "n")
+
+
+def _damaged(facts: Mapping[str, Any]) -> ChecksumError:
+    """Of checksum-page-fail. Nothing was expired: the backups before may be the last ones without the damage."""
+    names = sorted(facts["page_errors"])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ChecksumError(
+        f"backup {facts['label']} is complete, but pages are invalid in {', '.join(names[:SHOWN])}{more}",
+        "the backup is kept and nothing was expired; info --set lists the pages; find the cause before old backups go",
+    )
 
 
 class _Backup:
@@ -83,7 +104,6 @@ class _Backup:
         self._repo = repo
         self._pool = pool
         self._lock = lock
-        self._page_errors: dict[str, Any] = {}
         self._copied = 0
 
     def run(self) -> dict[str, Any]:
@@ -91,12 +111,13 @@ class _Backup:
         began = time.monotonic()
         info = load_reconciled(repo).info
         with closing_source(config) as source:
-            check_identity(source.control, info.current, config.pgs[0].path)
+            check_identity(source.control, info.current, source.path)
             archive_id = self._archive_id()
             start_time = int(source.clock())
             start = source.start()
             if start is not None:
                 self._wait_for(archive_id, [start.checked_segment])
+                source.wait_for_standby(start)
             begun = begin(config, repo, info, source, start, start_time)
             manifest = begun.manifest
             needs = self._name(begun, info, start_time)
@@ -181,12 +202,14 @@ class _Backup:
             source.beat()
             self._lock.progress(total, max(done, min(total, self._pool.passed)), self._repo.key)
 
-        for job, results in self._pool.run(copy_jobs(self._repo, manifest, begun.prior, setup, needs), beat):
-            for item, result in zip(job.files, results):
+        turns = copy_turns(self._repo, begun, setup, needs, source.standby_path)
+        most = config.process_max + (source.standby_path is not None)
+        for job, results in self._pool.run(turns, beat, most):
+            for item, file, result in zip(job.files, turns.finished(job), results):
                 done += item.size
                 if result.kind == "skip":
                     gone.add(item.name)
-                self._record(manifest.known_file(item.name), job.bundle, result)
+                self._record(file, job.bundle, result)
                 if log.isEnabledFor(DETAIL):
                     log.log(DETAIL, "%s", describe(item, job.bundle, result, done, total))
             self._lock.progress(total, done, self._repo.key)
@@ -210,9 +233,6 @@ class _Backup:
         if result.pages is not False:
             return
         ranges = file.checksum_page_error
-        self._page_errors[file.name] = None if ranges is None else [
-            list(item) if isinstance(item, tuple) else item for item in ranges
-        ]  # fmt: skip
         if ranges is None:
             log.warning(
                 "page misalignment in file %s: file size %d is not divisible by page size", file.name, file.size
@@ -316,7 +336,7 @@ class _Backup:
             "archive_stop": manifest.archive_stop,
             "lsn_start": manifest.lsn_start,
             "lsn_stop": manifest.lsn_stop,
-            "page_errors": self._page_errors,
+            "page_errors": page_errors(manifest),
         }
 
 
@@ -337,7 +357,7 @@ def _dry_run(config: Config, repo: Repo) -> Outcome:
     """What a backup would copy now. The server is asked, but no backup is started in it."""
     info = load_reconciled(repo).info
     with closing_source(config) as source:
-        check_identity(source.control, info.current, config.pgs[0].path)
+        check_identity(source.control, info.current, source.path)
         begun = begin(config, repo, info, source, None, int(source.clock()))
     manifest = begun.manifest
     size = sum(file.size for file in manifest.files)

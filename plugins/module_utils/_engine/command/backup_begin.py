@@ -9,14 +9,14 @@ import base64
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import FileInvalidError, FileMissingError
 from ..format import layout
 from ..format.archive_info import PgHistory
 from ..format.backup_info import BackupInfo
-from ..format.manifest import Manifest, sort_files
+from ..format.manifest import File, Manifest, sort_files
 from ..format.manifest_file import BLOCK_CHECKSUM_SIZE
 from ..format.names import check_names
 from ..postgres import files as rules
@@ -26,12 +26,13 @@ from .backup_block import BlockPlan, Tables, keeps_map, parse_tables
 from .backup_block import plan_block as block_of
 from .backup_copy import CopyFile, CopyJob, CopySetup
 from .backup_plan import Need, choose_prior, delta_reason, merge_prior, plan_portions
+from .backup_prior import Base, Lineage, PackedPrior, Prior
 from .backup_scan import ClusterScan
 from .backup_source import Source, Start, next_second
 from .restore_map import target_path
 
 if TYPE_CHECKING:
-    from ..options import Config
+    from ..options import Config, Group
 
 log = logging.getLogger("holdfast")
 
@@ -41,15 +42,16 @@ class Begun:
     """A backup that is ready to copy. start: where recovery starts, None offline or in a dry run."""
 
     manifest: Manifest
-    prior: Manifest | None
+    prior: Lineage | None
     needs: list[Need]
     start: Start | None
 
 
 def begin(config: Config, repo: Repo, info: BackupInfo, source: Source, start: Start | None, start_time: int) -> Begun:
     """Fill a manifest from the cluster and the prior backup. start_time: epoch seconds by the cluster's clock."""
-    prior = _load_prior(config, repo, info)
-    manifest = _new_manifest(config, repo, info, source, prior)
+    loaded = _load_prior(config, repo, info)
+    manifest = _new_manifest(config, repo, info, source, loaded)
+    prior = PackedPrior(loaded) if loaded is not None else None
     manifest.timestamp_start = start_time
     if start is not None:
         manifest.archive_start, manifest.lsn_start = start.segment, render_lsn(start.lsn)
@@ -58,6 +60,8 @@ def begin(config: Config, repo: Repo, info: BackupInfo, source: Source, start: S
     listed, manifest.timestamp_copy_start = next_second(source.clock, source.online)
     delta = _wants_delta(config, manifest, prior, start, listed)
     manifest.options["option-delta"] = delta
+    if prior is not None:
+        prior.begin_last_pass()
     needs = merge_prior(manifest, prior, delta)
     if source.online and not any(need.file.name == rules.CONTROL for need in needs):
         raise FileMissingError(
@@ -65,7 +69,7 @@ def begin(config: Config, repo: Repo, info: BackupInfo, source: Source, start: S
         )
     if not needs:
         raise FileMissingError("nothing has changed since the prior backup", "there is no need for another backup")
-    return Begun(manifest, prior, needs, start)
+    return Begun(manifest, Base(prior.label, prior.reference) if prior is not None else None, needs, start)
 
 
 def _check_databases(source: Source) -> None:
@@ -99,7 +103,7 @@ def _new_manifest(config: Config, repo: Repo, info: BackupInfo, source: Source, 
     manifest.bundle = bool(settings.bundle)
     manifest.block_incr = bool(settings.block)
     manifest.annotation = {key: value for key, value in (config.annotation or {}).items() if value}
-    manifest.options = _options(config, source)
+    manifest.options = _options(config, settings, source)
     if prior is None:
         manifest.bundle_raw = manifest.bundle and manifest.block_incr
         if repo.cipher_pass is not None:
@@ -118,7 +122,7 @@ def new_passphrase() -> str:
     return base64.b64encode(os.urandom(48)).decode()
 
 
-def _options(config: Config, source: Source) -> dict[str, bool | int | str]:
+def _options(config: Config, settings: Group, source: Source) -> dict[str, bool | int | str]:
     checksum_page = config.checksum_page
     if checksum_page is None:
         checksum_page = source.online and source.control.page_checksum
@@ -128,7 +132,7 @@ def _options(config: Config, source: Source) -> dict[str, bool | int | str]:
     return {
         "option-archive-check": bool(config.archive_check),
         "option-archive-copy": bool(config.archive_copy),
-        "option-backup-standby": False,
+        "option-backup-standby": source.standby_path is not None,
         "option-buffer-size": config.buffer_size,
         "option-checksum-page": checksum_page,
         "option-compress": config.compress_type != "none",
@@ -136,7 +140,7 @@ def _options(config: Config, source: Source) -> dict[str, bool | int | str]:
         "option-compress-level-network": config.compress_level_network or 0,
         "option-compress-type": config.compress_type,
         "option-delta": bool(config.delta),
-        "option-hardlink": bool(config.repos and any(repo.hardlink for repo in config.repos)),
+        "option-hardlink": bool(settings.hardlink),
         "option-online": source.online,
         "option-process-max": config.process_max,
     }
@@ -165,7 +169,7 @@ def _keep_options(manifest: Manifest, prior: Manifest) -> None:
 def _scan(config: Config, manifest: Manifest, source: Source) -> None:
     control = source.control
     scan = ClusterScan(
-        config.pgs[0].path,
+        source.path,
         f"PG_{control.version}_{control.catalog_version}",
         source.tablespaces(),
         config.exclude or (),
@@ -178,7 +182,7 @@ def _scan(config: Config, manifest: Manifest, source: Source) -> None:
     sort_files(manifest.files)
 
 
-def _wants_delta(config: Config, manifest: Manifest, prior: Manifest | None, start: Start | None, listed: int) -> bool:
+def _wants_delta(config: Config, manifest: Manifest, prior: Prior | None, start: Start | None, listed: int) -> bool:
     """Whether contents must be compared by checksum. listed: the second in which the files were listed."""
     if config.delta:
         return True
@@ -203,7 +207,7 @@ def copy_setup(config: Config, repo: Repo, manifest: Manifest, source: Source) -
     options, settings = manifest.options, repo.settings
     level = options["option-compress-level"] if options["option-compress-type"] != "none" else None
     return CopySetup(
-        config.pgs[0].path, repo.settings.path, repo.stanza, manifest.label, str(options["option-compress-type"]),
+        source.path, repo.settings.path, repo.stanza, manifest.label, str(options["option-compress-type"]),
         level, manifest.bundle_raw, manifest.cipher_pass, bool(options["option-checksum-page"]),
         bool(config.page_header_check), source.control.page_size, config.pg_version_force,
         len(manifest.reference) - 1, (settings.block_size_super_full if manifest.type == "full"
@@ -211,25 +215,82 @@ def copy_setup(config: Config, repo: Repo, manifest: Manifest, source: Source) -
     )  # fmt: skip
 
 
+Planned = tuple[CopyJob, list[File]]
+
+
+class Turns:
+    """Jobs of a backup from a standby: no two of the primary at a time, for as long as the standby has any.
+
+    setup: of the jobs of the primary; primary, standby: their jobs. Holds the files of the jobs that are under way, so
+    that nobody has to look them up: an index of a million names takes 84 MB.
+    """
+
+    def __init__(self, setup: CopySetup, primary: Iterator[Planned], standby: Iterator[Planned]) -> None:
+        self._setup, self._primary, self._standby = setup, primary, standby
+        self._busy = False
+        self._files: dict[int, list[File]] = {}
+
+    def __iter__(self) -> Iterator[CopyJob]:
+        while True:
+            planned = None if self._busy else next(self._primary, None)
+            planned = planned or next(self._standby, None) or next(self._primary, None)
+            if planned is None:
+                return
+            job, files = planned
+            self._busy = self._busy or job.setup == self._setup
+            self._files[id(job)] = files
+            yield job
+
+    def finished(self, job: CopyJob) -> list[File]:
+        """The files of a job, in its order, which must be one that has been handed out."""
+        if job.setup == self._setup:
+            self._busy = False
+        return self._files.pop(id(job))
+
+
+def copy_turns(
+    repo: Repo, begun: Begun, setup: CopySetup, needs: Sequence[Need], standby_path: str | None
+) -> Turns:
+    """All jobs. standby_path: where the files are copied from that a standby has as well, None: all from setup's."""
+    manifest, prior = begun.manifest, begun.prior
+    if standby_path is None:
+        return Turns(setup, iter(()), copy_jobs(repo, manifest, prior, setup, needs))
+    shared = [need for need in needs if need.file.name not in manifest.targets and rules.is_replayed(need.file.name)]
+    of_standby = {need.file.name for need in shared}
+    own = [need for need in needs if need.file.name not in of_standby]
+    primary = list(copy_jobs(repo, manifest, prior, setup, own))
+    there = replace(setup, pg_path=standby_path)
+    first_bundle = 1 + max((job.bundle for job, _files in primary), default=0)
+    return Turns(setup, iter(primary), copy_jobs(repo, manifest, prior, there, shared, first_bundle))
+
+
 def copy_jobs(
-    repo: Repo, manifest: Manifest, prior: Manifest | None, setup: CopySetup, needs: Sequence[Need]
-) -> Iterator[CopyJob]:
-    """Jobs in the order in which workers should take them; block sizes are entered into the manifest on the way."""
+    repo: Repo,
+    manifest: Manifest,
+    prior: Lineage | None,
+    setup: CopySetup,
+    needs: Sequence[Need],
+    first_bundle: int = 1,
+) -> Iterator[Planned]:
+    """Jobs in the order in which workers should take them, each with the manifest's files.
+
+    Block sizes are entered into the manifest on the way.
+    """
     settings = repo.settings
     size, limit = (settings.bundle_size, settings.bundle_limit) if manifest.bundle else (0, 0)
     tables = None
     if manifest.block_incr:
         maps = (settings.block_size_map, settings.block_age_map, settings.block_checksum_size_map)
         tables = parse_tables(*(given or {} for given in maps))
-    for portion in plan_portions(needs, manifest.bundle, size, limit):
+    for portion in plan_portions(needs, manifest.bundle, size, limit, first_bundle):
         files = []
         for need in portion.needs:
             block = _plan_block(repo, manifest, prior, need, tables) if tables is not None else None
             files.append(_copy_file(manifest, need, block))
-        yield CopyJob(setup, portion.bundle, tuple(files))
+        yield CopyJob(setup, portion.bundle, tuple(files)), [need.file for need in portion.needs]
 
 
-def _plan_block(repo: Repo, manifest: Manifest, prior: Manifest | None, need: Need, tables: Tables) -> BlockPlan | None:
+def _plan_block(repo: Repo, manifest: Manifest, prior: Lineage | None, need: Need, tables: Tables) -> BlockPlan | None:
     file, before = need.file, need.before
     if need.resume:  # as the interrupted backup stored it
         return BlockPlan(file.block_size, file.block_checksum_size) if file.block_map_size else None

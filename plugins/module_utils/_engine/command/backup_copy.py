@@ -111,7 +111,7 @@ def copy_job(job: CopyJob) -> list[Copied]:
     return _copier(job.setup).run(job)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # with a standby there are two clusters to copy from
 def _copier(setup: CopySetup) -> Copier:
     return Copier(setup)
 
@@ -424,7 +424,7 @@ class Large:
             return None
         measure = Measure()
         try:
-            for _ in measure(self._pg.read(self.file)):
+            for _other in measure(self._pg.read(self.file)):
                 pass
         except FileMissingError:
             return self._result

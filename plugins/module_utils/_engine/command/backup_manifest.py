@@ -38,11 +38,6 @@ def page_ranges(blocks: Sequence[int]) -> tuple[PageRange, ...]:
     return tuple(ranges)
 
 
-def page_text(ranges: Sequence[PageRange]) -> str:
-    """The same for people: 1, 3-4."""
-    return ", ".join(f"{item[0]}-{item[1]}" if isinstance(item, tuple) else str(item) for item in ranges)
-
-
 def store_result(file: File, bundle: int, result: Copied) -> None:
     """Enter what a worker copied. From now on the file is this backup's own, whatever it referred to before."""
     listed = file.size if file.size_original is None else file.size_original

@@ -17,6 +17,7 @@ from ..format.backup_info import BackupInfo
 from ..format.manifest import File, Manifest
 from ..format.manifest_file import EMPTY_SHA1
 from ..postgres.files import has_pages
+from .backup_prior import Prior
 
 # Files of a job without a bundle: so many that handing it out costs nothing beside copying it.
 GROUP_BYTES = 8 << 20
@@ -37,7 +38,7 @@ def choose_prior(info: BackupInfo, kind: str) -> str | None:
     return None
 
 
-def delta_reason(manifest: Manifest, prior: Manifest, start_segment: str | None, online: bool) -> str | None:
+def delta_reason(manifest: Manifest, prior: Prior, start_segment: str | None, online: bool) -> str | None:
     """Why times and sizes cannot be trusted to tell what changed since the prior backup; None when they can.
 
     start_segment: the WAL segment in which this backup starts, None offline.
@@ -71,7 +72,7 @@ class Need(NamedTuple):
     """A file that has to be looked at. check: hash it first, since only then is it known whether it changed.
 
     resume: an interrupted backup stored it; what it recorded is in the file already. before: the file in the prior
-    backup, None when that has none of this name.
+    backup, None when that has none of this name; kept for block incremental only, since it costs memory.
     """
 
     file: File
@@ -80,7 +81,7 @@ class Need(NamedTuple):
     before: File | None = None
 
 
-def merge_prior(manifest: Manifest, prior: Manifest | None, delta: bool) -> list[Need]:
+def merge_prior(manifest: Manifest, prior: Prior | None, delta: bool) -> list[Need]:
     """Take over from the prior backup what it already holds; return the files that must be read.
 
     A file that is taken over refers to the backup that really holds it, never to one that itself only refers.
@@ -97,13 +98,14 @@ def merge_prior(manifest: Manifest, prior: Manifest | None, delta: bool) -> list
         if prior is None or before is None:
             needs.append(Need(file, False))
             continue
+        file.name = before.name  # one string for both: a million of them are 90 MB
         same_size = file.size == before.size
         check = delta and same_size and file.size > 0
         if same_size:
             _take_over(file, before, prior.label)
         unchanged = same_size and (file.size == 0 or file.timestamp == before.timestamp)
         if not unchanged or check:
-            needs.append(Need(file, check, before=before))
+            needs.append(Need(file, check, before=before if manifest.block_incr else None))
     return needs
 
 

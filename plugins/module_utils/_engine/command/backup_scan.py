@@ -55,6 +55,7 @@ class ClusterScan:
         self._online = tablespaces is not None
         self._exclude = frozenset(f"pg_data/{entry}" for entry in exclude)
         self._link_targets: list[LinkTarget] = []
+        self._numbers: dict[int, int] = {}
 
     def run(self) -> None:
         """Walk everything; PathOpenError, FileOpenError, Link...Error, FileInvalidError name what is in the way."""
@@ -170,10 +171,14 @@ class ClusterScan:
     def _record_file(self, name: str, info: os.stat_result) -> None:
         self.files.append(
             File(
-                name, info.st_size, int(info.st_mtime), stat.S_IMODE(info.st_mode) & 0o777,
+                name, self._shared(info.st_size), self._shared(int(info.st_mtime)), stat.S_IMODE(info.st_mode) & 0o777,
                 _user(info.st_uid), _group(info.st_gid),
             )
         )  # fmt: skip
+
+    def _shared(self, number: int) -> int:
+        """The same number; equal ones are one object, since a million objects would be 32 MB."""
+        return self._numbers.setdefault(number, number)
 
     def _record_path(self, name: str, info: os.stat_result) -> None:
         mode = stat.S_IMODE(info.st_mode) & 0o777

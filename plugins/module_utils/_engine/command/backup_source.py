@@ -16,15 +16,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import AssertError, BackupMismatchError, DbMismatchError, KernelError, PgRunningError
+from ..errors import (
+    ArchiveTimeoutError,
+    AssertError,
+    BackupMismatchError,
+    DbMismatchError,
+    KernelError,
+    PgRunningError,
+)
 from ..postgres.control import Control
 from ..postgres.control_file import load_control
 from ..postgres.lsn import render_lsn
 from ..version import PRODUCT
+from ..wait import passes
 
 if TYPE_CHECKING:
     from ..format.archive_info import PgHistory
     from ..options import Config
+    from ..postgres.server import Session
 
 log = logging.getLogger("holdfast")
 
@@ -51,16 +60,31 @@ class Stop:
 
 
 class Source(Protocol):
-    """The cluster of a backup. online: it runs; tablespaces, databases are known only then."""
+    """The cluster of a backup. online: it runs; tablespaces, databases are known only then.
 
-    online: bool
+    path: its data directory. standby_path: that of the standby which the files come from that it may be read from, None
+    when all come from path.
+    """
+
     control: Control
+
+    @property
+    def online(self) -> bool: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def standby_path(self) -> str | None: ...
 
     def clock(self) -> float:
         """Epoch seconds by the cluster's clock."""
 
     def start(self) -> Start | None:
         """Begin the backup in the server; None offline."""
+
+    def wait_for_standby(self, start: Start) -> None:
+        """Until the files of the standby, if there is one, hold all that was written before the start."""
 
     def tablespaces(self) -> dict[int, str] | None:
         """Names by oid; None offline."""
@@ -82,7 +106,7 @@ class Source(Protocol):
 
 
 class RunningCluster:
-    """A cluster that serves connections: the primary among the configured ones."""
+    """A cluster that serves connections: the primary among the configured ones, and the standby if one is used."""
 
     online = True
 
@@ -95,6 +119,8 @@ class RunningCluster:
         if clusters.primary is None:
             raise AssertError("connect_clusters() returned no primary")
         self._session = clusters.primary
+        self._standby = Standby(config, clusters.standby) if clusters.standby is not None else None
+        self.standby_path = clusters.standby.pg.path if clusters.standby is not None else None
         try:
             self.path = self._session.pg.path
             self.control = load_control(self.path, config.pg_version_force)
@@ -127,6 +153,10 @@ class RunningCluster:
             session.switch_wal()
         return Start(lsn, segment, before or segment)
 
+    def wait_for_standby(self, start: Start) -> None:
+        if self._standby is not None:
+            self._standby.wait_for(start.lsn, self.control.timeline)
+
     def _check_start(self, lsn: int, segment: str) -> None:
         control = load_control(self.path, self._config.pg_version_force)
         if control.checkpoint < lsn:
@@ -157,6 +187,8 @@ class RunningCluster:
         self._next_look = time.monotonic() + ROLE_PAUSE
         if self._session.still_in_recovery():
             raise DbMismatchError("the primary has become a standby during the backup", "run the backup again")
+        if self._standby is not None:
+            self._standby.check_role()
 
     def stop(self) -> Stop:
         log.info("execute non-exclusive backup stop and wait for all WAL segments to archive")
@@ -166,14 +198,99 @@ class RunningCluster:
 
     def close(self) -> None:
         self._session.close()
+        if self._standby is not None:
+            self._standby.close()
+
+
+class Standby:
+    """A standby whose files are copied in place of the primary's.
+
+    Its data directory must be in sight, like the primary's. What it has not replayed yet, the WAL of the backup brings:
+    so all that is asked of it is to have replayed, and written, everything before the start.
+    """
+
+    def __init__(self, config: Config, session: Session) -> None:
+        self._config = config
+        self._session = session
+        self.path: str = session.pg.path
+
+    def wait_for(self, lsn: int, timeline: int) -> None:
+        """lsn: start of the backup. DbMismatchError: another cluster or timeline; ArchiveTimeoutError: no progress."""
+        from ..postgres.server import check_identity as check_files
+
+        session, name = self._session, self._session.name
+        control = self._control()
+        check_files(session, control)
+        if control.checkpoint > lsn:
+            raise DbMismatchError(
+                f"the checkpoint of standby {name} ({render_lsn(control.checkpoint)}) is after the start of the backup "
+                f"({render_lsn(lsn)})",
+                f"does {name} follow this primary?",
+            )
+        log.info("wait for replay on the standby %s to reach %s", name, render_lsn(lsn))
+        self._wait_for_replay(lsn)
+        session.checkpoint()
+        for _pass in passes(self._config.archive_timeout):
+            control = self._control()
+            if control.checkpoint >= lsn:
+                break
+        else:
+            raise ArchiveTimeoutError(
+                f"the checkpoint of standby {name} ({render_lsn(control.checkpoint)}) did not reach "
+                f"{render_lsn(lsn)} within {self._config.archive_timeout:g}s",
+                "is replay paused, or the standby overloaded? archive-timeout can be increased",
+            )
+        if control.timeline != timeline:
+            raise DbMismatchError(
+                f"standby {name} is on timeline {control.timeline}, the primary on {timeline}",
+                "does it follow this primary? Is recovery_target_timeline = 'latest'?",
+            )
+        log.info("replay on the standby %s reached %s", name, render_lsn(lsn))
+
+    def _wait_for_replay(self, lsn: int) -> None:
+        """Until replay is past lsn; as long as it advances, however slowly, the time limit counts anew."""
+        reached = -1
+        while True:
+            before = reached
+            for _pass in passes(self._config.archive_timeout):
+                replayed = self._session.replay_lsn()
+                if replayed is None:
+                    raise ArchiveTimeoutError(
+                        f"{self._session.name} has no replay position: it is not a standby", "was it promoted?"
+                    )
+                if replayed > lsn:
+                    return
+                if replayed > reached:
+                    reached = replayed
+            if reached == before:
+                raise ArchiveTimeoutError(
+                    f"replay on standby {self._session.name} stopped at {render_lsn(reached)}, the backup starts at "
+                    f"{render_lsn(lsn)}: no progress within {self._config.archive_timeout:g}s",
+                    "is replication interrupted, or replay paused? archive-timeout can be increased",
+                )
+
+    def _control(self) -> Control:
+        return load_control(self.path, self._config.pg_version_force)
+
+    def check_role(self) -> None:
+        if not self._session.still_in_recovery():
+            raise DbMismatchError(
+                f"standby {self._session.name} was promoted during the backup", "run the backup again"
+            )
+
+    def close(self) -> None:
+        self._session.close()
 
 
 class StoppedCluster:
     """A data directory that no server uses: everything needed to start again is in its files."""
 
     online = False
+    standby_path = None
 
     def __init__(self, config: Config) -> None:
+        if config.backup_standby != "n":
+            log.warning("--no-online was given together with backup-standby: files are copied from the primary")
         self.path = config.pgs[0].path
         self.control = load_control(self.path, config.pg_version_force)
         self._force = config.force
@@ -197,6 +314,9 @@ class StoppedCluster:
 
     def start(self) -> None:
         self.check_stopped()
+
+    def wait_for_standby(self, start: Start) -> None:
+        return None
 
     def tablespaces(self) -> None:
         return None
@@ -241,7 +361,7 @@ def next_second(clock: Callable[[], float], online: bool) -> tuple[int, int]:
     second = int(now)
     if not online:
         return second, second
-    for _ in range(3):
+    for _other in range(3):
         time.sleep(max(0.0, second + 1 - now) + 0.005)
         now = clock()
         if int(now) > second:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .page_errors import page_errors
+
 if TYPE_CHECKING:
     from ..format.archive_info import PgHistory
     from ..format.backup_info import BackupEntry
@@ -206,6 +208,7 @@ def _contents(manifest: Manifest) -> Facts:
     damaged = [file.name for file in manifest.files if file.checksum_page is False]
     if damaged:
         facts["error-list"] = damaged
+        facts["error-page"] = page_errors(manifest)
     return facts
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ..size import readable_size
 from .info_facts import DIFFERENT, MESSAGES, MISMATCH, NO_PATH, OK, OTHER, Facts
+from .page_errors import page_text
 
 NOTHING = "No stanzas exist in the repository.\n"
 
@@ -151,6 +152,9 @@ def _errors(backup: Facts, detailed: bool) -> Iterator[str]:
         yield " " * 12 + (
             f"error list: {', '.join(files)}" if detailed and files else "error(s) detected during backup"
         )
+        for name, pages in (backup.get("error-page") or {}).items() if detailed else ():
+            what = "misaligned" if pages is None else f"pages {page_text(pages)}"
+            yield f"{' ' * 16}{name}: {what}"
 
 
 def _contents(backup: Facts) -> Iterator[str]:

@@ -63,11 +63,21 @@ class Targets(NamedTuple):
 
 
 class Pushed(NamedTuple):
-    """What became of a file: keys of the repositories that got it, of those that had it, and warnings for a person."""
+    """What became of a file: keys of the repositories that got it and of those that had it, and texts for a person.
+
+    failures: what went wrong in the others, which do not have it.
+    """
 
     stored: Sequence[int]
     present: Sequence[int]
     warnings: Sequence[str]
+    failures: Sequence[str]
+
+    def error(self, name: str) -> CommandError | None:
+        """None when the file is in all repositories."""
+        if not self.failures:
+            return None
+        return CommandError("\n".join([f"WAL file {name} is not in every repository:", *self.failures]))
 
 
 # -- whose WAL, and where to
@@ -105,7 +115,7 @@ def open_targets(config: Config, data_directory: str | None) -> Targets:
 
 
 def push_file(config: Config, targets: Targets, path: str, segment: Segment | None = None) -> Pushed:
-    """Store the file in every target that does not have it; CommandError unless it is in all repositories then.
+    """Store the file in every target that does not have it.
 
     segment: of this path, when reading it has begun already.
     """
@@ -116,9 +126,7 @@ def push_file(config: Config, targets: Targets, path: str, segment: Segment | No
         stored, present, warnings = _push_segment(config, targets, segment, name, failures)
     else:
         stored, present, warnings = _push_other(config, targets, path, name, failures)
-    if failures:
-        raise CommandError("\n".join([f"WAL file {name} is not in every repository:", *failures]))
-    return Pushed(stored, present, warnings)
+    return Pushed(stored, present, warnings, failures)
 
 
 def _push_segment(

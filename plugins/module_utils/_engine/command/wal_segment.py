@@ -101,9 +101,9 @@ class Segment:
                 yield buffer[:size]
 
 
-def make_segment(config: Config, path: str) -> Segment:
-    """The segment as the options want it stored."""
-    return Segment(path, codec(config.compress_type, config.compress_level, threads=THREADS))
+def make_segment(config: Config, path: str, threads: int = THREADS) -> Segment:
+    """The segment as the options want it stored. threads: that compress it."""
+    return Segment(path, codec(config.compress_type, config.compress_level, threads=threads))
 
 
 def open_wal(path: str) -> FileIO:

@@ -129,9 +129,6 @@ class Manifest:
 
     def add_file(self, file: File) -> None:
         """Add a file; an error if there is one of that name."""
-        index = self._index()
-        if file.name in index:
-            raise AssertError(f"{ascii(file.name)} is in the manifest already")
         wanted, low, high = _name_bytes(file), 0, len(self.files)
         while low < high:
             middle = (low + high) // 2
@@ -139,8 +136,11 @@ class Manifest:
                 low = middle + 1
             else:
                 high = middle
+        if low < len(self.files) and self.files[low].name == file.name:
+            raise AssertError(f"{ascii(file.name)} is in the manifest already")
         self.files.insert(low, file)
-        index[file.name] = file
+        if self._by_name is not None:
+            self._by_name[file.name] = file
 
     def remove_files(self, names: Iterable[str]) -> None:
         """Remove the files of these names; what is not there is not missed."""

@@ -15,17 +15,18 @@ import os
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def open_exclusive(path: str | bytes, mode: int) -> int | None:
+def open_exclusive(path: str | bytes, mode: int, shared: bool = False) -> int | None:
     """A descriptor for reading and writing that has the file's flock, or None while another process has it.
 
     The file is created with mode (less the umask) when missing; its content is kept. OSError as open() raises it.
+    shared: others that want it shared may have it, too.
     """
     import fcntl
 
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
             return None

@@ -4,8 +4,9 @@
 """Compression: gz, bz2, lz4 and zst in one table, both ways each.
 
 What is written is what the format's own programs write: one gzip member, one bzip2 stream, linked 64 KiB blocks in an
-lz4 frame; of zst one frame after the other, some megabytes each. What is read may be anything of the type: what follows the end of gz and bz2 data is ignored, as by other
-readers of the format; lz4 and zst data may be several frames, and anything else after them is an error.
+lz4 frame; of zst one frame after the other, some megabytes each. What is read may be anything of the type: what follows
+the end of gz and bz2 data is ignored, as by other readers of the format; lz4 and zst data may be several frames, and
+anything else after them is an error.
 
 The errors do not name what was read, because a filter does not know; the caller adds the name.
 """

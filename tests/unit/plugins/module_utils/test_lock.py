@@ -20,12 +20,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine import lock as locks
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.errors import LockAcquireError, StopError
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.lock import (
     LockState,
+    SharedLock,
     StanzaLock,
     check_stop,
     create_stop,
+    is_held,
     lock_file,
     parse_lock,
     read_locks,
@@ -389,6 +392,66 @@ def test_a_held_file_that_says_nothing_is_not_held_for_info(path: str) -> None:
         assert read_locks(path, "main", "backup", 1) is None
 
 
+# -- background archiving
+
+
+def test_a_held_lock_is_seen_without_taking_it(path: str) -> None:
+    assert not is_held(path, "main", "archive-push", 1)
+    assert not os.path.exists(path)
+    with StanzaLock(path, "main", ["archive-push"], [1], OURS):
+        assert is_held(path, "main", "archive-push", 1)
+        assert not is_held(path, "main", "archive-get", 1)
+    pathlib.Path(path, "main-archive-push-1.lock").touch()  # left by a crash
+    assert not is_held(path, "main", "archive-push", 1)
+
+
+def test_a_lock_file_that_was_removed_is_noticed_by_its_holder(path: str) -> None:
+    with StanzaLock(path, "main", ["archive-push"], [1, 2], OURS) as lock:
+        assert lock.intact
+        os.unlink(lock_file(path, "main", "archive-push", 2))
+        assert not lock.intact
+
+
+def test_who_moves_wal_shares_the_archive_lock(path: str) -> None:
+    with SharedLock(path, "main", [1, 2], OURS, 0):
+        with SharedLock(path, "main", [1, 2], THEIRS, 0):
+            with pytest.raises(LockAcquireError), StanzaLock(path, "main", ["archive"], [2], "3000-0"):
+                pass
+        # The first one to leave has not removed what the other one holds.
+        assert names(path) == ["main-archive-1.lock", "main-archive-2.lock"]
+        with pytest.raises(LockAcquireError), StanzaLock(path, "main", ["archive"], [1], "3000-0"):
+            pass
+    assert names(path) == []
+    with StanzaLock(path, "main", ["archive"], [1], OURS):
+        with pytest.raises(LockAcquireError, match=f"process {os.getpid()}"), SharedLock(path, "main", [1], THEIRS, 0):
+            pass
+    assert names(path) == []
+
+
+def test_whoever_changes_the_stanza_waits_for_its_turn(path: str) -> None:
+    shared = SharedLock(path, "main", [1], OURS, 0)
+    with StanzaLock(path, "main", ["archive-push"], [1], OURS):
+        with shared:
+            threading.Timer(0.2, shared.__exit__).start()
+            with StanzaLock(path, "main", ["archive", "backup"], [1], THEIRS):
+                assert is_held(path, "main", "archive", 1)
+
+
+def test_nobody_waits_for_ever(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_SHARED_PATIENCE", 0.1)
+    with StanzaLock(path, "main", ["archive-get"], [1], OURS), SharedLock(path, "main", [1], OURS, 0):
+        with pytest.raises(LockAcquireError), StanzaLock(path, "main", ["archive"], [1], THEIRS):
+            pass
+
+
+def test_who_moves_wal_waits_for_whoever_changes_the_stanza(path: str) -> None:
+    lock = StanzaLock(path, "main", ["archive"], [1], THEIRS)
+    lock.__enter__()
+    threading.Timer(0.1, lock.__exit__).start()
+    with SharedLock(path, "main", [1], OURS, 5):
+        assert names(path) == ["main-archive-1.lock"]
+
+
 # -- stop files
 
 
@@ -444,6 +507,19 @@ def test_holders_of_a_stanza_are_terminated(path: str, holders: dict[str, Holder
     assert main.wait(5) == -signal.SIGTERM
     assert names(path) == ["main-2-backup-1.lock", "main.stop", "other-restore-1.lock"]
     assert holders["main-2"].process.poll() is holders["other"].process.poll() is None
+
+
+def test_background_processes_are_terminated(path: str) -> None:
+    with (
+        Holder(path, ["archive-push"]) as push, Holder(path, ["archive-get"]) as get,
+        SharedLock(path, "main", [1], OURS, 0),
+    ):  # fmt: skip
+        os.truncate(lock_file(path, "main", "archive", 1), 0)  # whoever shares it is known by its other lock
+        assert terminate_holders(path, "main") == [
+            ("main-archive-1.lock", None), ("main-archive-get-1.lock", get.process.pid),
+            ("main-archive-push-1.lock", push.process.pid),
+        ]  # fmt: skip
+        assert [holder.process.wait(5) for holder in (push, get)] == [-signal.SIGTERM] * 2
 
 
 def test_holders_of_all_stanzas_are_terminated(path: str, holders: dict[str, Holder]) -> None:

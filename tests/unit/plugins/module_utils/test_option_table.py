@@ -120,7 +120,8 @@ def test_what_rests_on_something_that_we_cannot_do_is_not_usable():
 
 
 def test_every_command_has_a_function_and_the_options_of_every_command_exist():
-    assert sorted(COMMAND_FUNCTIONS) == sorted(COMMANDS)
+    roles = [f"{command.name}:{role}" for command in COMMANDS.values() for role in command.roles]
+    assert sorted(COMMAND_FUNCTIONS) == sorted([*COMMANDS, *roles])
     assert set().union(*(option.commands for option in OPTIONS.values())) == set(COMMANDS)
 
 

@@ -35,6 +35,13 @@ def test_the_pauses_grow_like_rabbits() -> None:
     assert [round(pause, 1) for pause in time.sleeps[:6]] == [0.1, 0.2, 0.3, 0.5, 0.8, 1.3]
 
 
+def test_where_looking_is_cheap_it_is_done_more_often() -> None:
+    time = Time()
+    list(passes(60, time.sleep, time.clock, first=0.01, longest=0.5))
+    assert [round(pause, 2) for pause in time.sleeps[:5]] == [0.01, 0.02, 0.03, 0.05, 0.08]
+    assert max(time.sleeps) == 0.5
+
+
 @given(st.floats(0.1, 3600))
 def test_no_more_than_the_timeout_is_slept(timeout: float) -> None:
     time, count = wait(timeout)

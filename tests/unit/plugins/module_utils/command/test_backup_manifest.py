@@ -12,9 +12,9 @@ from ansible_collections.holdfast.postgres.plugins.module_utils._engine.command.
     check_complete,
     describe,
     page_ranges,
-    page_text,
     store_result,
 )
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.command.page_errors import page_text
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.errors import FormatError
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.manifest import File
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.format.manifest_file import EMPTY_SHA1

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from ansible_collections.holdfast.postgres.plugins.module_utils._engine.command.archive_get import write_destination
+from ansible_collections.holdfast.postgres.plugins.module_utils._engine.command.wal_get import write_destination
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.command.wal_path import absolute_wal_path
 from ansible_collections.holdfast.postgres.plugins.module_utils._engine.errors import (
     ChecksumError,

@@ -154,10 +154,10 @@ class Trip:
         setup = replace(self.setup, label=manifest.label, reference=len(manifest.reference) - 1, super_size=super_size)
         copier = Copier(setup)
         gone = set()
-        for job in copy_jobs(self.repo, manifest, prior, setup, needs):
-            for item, result in zip(job.files, copier.run(job)):
+        for job, planned in copy_jobs(self.repo, manifest, prior, setup, needs):
+            for item, file, result in zip(job.files, planned, copier.run(job)):
                 if result.kind in ("copied", "truncated"):
-                    store_result(manifest.known_file(item.name), job.bundle, result)
+                    store_result(file, job.bundle, result)
                 elif result.kind == "skip":
                     gone.add(item.name)
         manifest.remove_files(gone)
