@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
-import conftest  # noqa: F401  # makes the checkout importable under its full name
+import conftest  # noqa: F401  # pylint: disable=unused-import  # makes the checkout importable under its full name
 from ansible_collections.holdfast.postgres.benchmarks import report
 from ansible_collections.holdfast.postgres.benchmarks.cases import CASES, Case
 from ansible_collections.holdfast.postgres.benchmarks.data import MB, Scale

@@ -71,7 +71,6 @@ class Duty:
             return f"no PostgreSQL runs in {self._data_directory}"
         return ""
 
-
     @contextmanager
     def share(self) -> Iterator[None]:
         """Share the archive locks for a run; afterwards they are free for a moment if that was long ago."""

@@ -129,12 +129,12 @@ def test_an_acknowledgement_of_a_file_that_is_gone_still_counts(push: PushSpool,
 def test_failures_come_back_as_what_they_were(push: PushSpool) -> None:
     push.report(SEGMENT, ArchiveDuplicateError("other content", "look\ntwice"))
     error = push.error(SEGMENT)
-    assert type(error) is ArchiveDuplicateError
+    assert isinstance(error, ArchiveDuplicateError)
     assert error.message == "other content\nHINT: look\nHINT: twice"
     assert push.error(NEXT) is None
     push.report(GLOBAL, FormatError("all"))
-    assert type(push.error(NEXT)) is FormatError
-    assert type(push.error(SEGMENT)) is ArchiveDuplicateError
+    assert isinstance(push.error(NEXT), FormatError)
+    assert isinstance(push.error(SEGMENT), ArchiveDuplicateError)
     assert push.failed() == {SEGMENT}
     push.forget_errors(SEGMENT)
     assert push.names() == []
