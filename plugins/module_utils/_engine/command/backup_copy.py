@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Union
 
@@ -53,7 +53,7 @@ class CopySetup:
     compress_type: str
     compress_level: int | None
     raw: bool
-    cipher_pass: str | None
+    cipher_pass: str | None = field(repr=False)  # errors name the job
     check_pages: bool
     header_check: bool
     page_size: int

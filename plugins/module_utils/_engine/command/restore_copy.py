@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class RestoreSetup:
     repo_path: str
     compress_type: str
     raw: bool
-    cipher_pass: str | None
+    cipher_pass: str | None = field(repr=False)  # errors name the job
     delta: bool
     by_time: bool
     copy_start: int
